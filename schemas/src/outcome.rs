@@ -1,0 +1,129 @@
+//! The durable answer to a scan or a request: success, or a named error. The log is the truth; the HTTP answer that
+//! carries it is a courtesy.
+
+use crate::{
+    code::Code,
+    fact::{AttendanceStatus, Evidence, SessionState},
+    id::{AttendanceId, ClassId, PhotoId, QrTokenId, RequestId, SessionId, UserId},
+    sighting::{Face, Quality},
+};
+use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// One message of OUTCOMES: the last value per request.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Outcome {
+    /// The request it answers.
+    pub request_id: RequestId,
+    /// Who may read it: the caller of the request.
+    pub caller: UserId,
+    /// When it was decided.
+    pub decided_at: DateTime<Utc>,
+    /// What came of it.
+    pub result: OutcomeResult,
+}
+
+/// What came of a request.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "status", rename_all = "snake_case")]
+pub enum OutcomeResult {
+    /// It was done.
+    Succeeded {
+        /// The answer.
+        answer: Answer,
+    },
+    /// It was refused.
+    Failed(Refusal),
+}
+
+/// Why a request was refused.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Refusal {
+    /// The code.
+    pub code: Code,
+    /// One sentence for a person.
+    pub message: String,
+    /// What a client can act on.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub details: Value,
+}
+
+/// What a successful request is answered with.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Answer {
+    /// A scan was recorded.
+    Attendance(AttendanceAnswer),
+    /// A session was created, started, ended or given a new code.
+    Session(SessionAnswer),
+    /// A photograph was analysed for enrolment.
+    Photo(PhotoAnswer),
+    /// The faces of an image, nothing recorded.
+    Recognition(RecognitionAnswer),
+}
+
+/// A record of attendance.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AttendanceAnswer {
+    /// The record.
+    pub attendance_id: AttendanceId,
+    /// The session.
+    pub session_id: SessionId,
+    /// Its class.
+    pub class_id: ClassId,
+    /// The student.
+    pub student_id: UserId,
+    /// The status.
+    pub status: AttendanceStatus,
+    /// When the student was there.
+    pub marked_at: DateTime<Utc>,
+    /// By what evidence.
+    pub evidence: Evidence,
+}
+
+/// A session after a change. The token of its code is not here: it stays in the database, for those who may show it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SessionAnswer {
+    /// The session.
+    pub session_id: SessionId,
+    /// Its class.
+    pub class_id: ClassId,
+    /// Its state.
+    pub state: SessionState,
+    /// The code now valid, while the session is active.
+    pub qr_token_id: Option<QrTokenId>,
+    /// When that code ends.
+    pub qr_expires_at: Option<DateTime<Utc>>,
+    /// How many records the session has, once it has ended.
+    pub attendance_count: Option<u64>,
+}
+
+/// What became of an enrolment photograph.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PhotoAnswer {
+    /// The person.
+    pub user_id: UserId,
+    /// The photograph, if it was kept.
+    pub photo_id: Option<PhotoId>,
+    /// Why it was not kept: a name such as `no_face`, `several_faces`, `too_small`, `duplicate`.
+    pub refusal: Option<String>,
+    /// What the quality gate measured, if there was one face.
+    pub quality: Option<Quality>,
+    /// How many photographs the person's template now rests on.
+    pub photos: u32,
+}
+
+/// The faces of an image.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RecognitionAnswer {
+    /// The pack that looked.
+    pub pack: String,
+    /// The faces, without embeddings.
+    pub faces: Vec<Face>,
+}

@@ -1,0 +1,124 @@
+//! Work that wants an answer. The answer is an [`crate::outcome::Outcome`] under the same request id.
+
+use crate::{
+    embedding::Embedding,
+    frame::{ImageType, rfc3339},
+    header::{self, HeaderError, HeaderSource, Headers},
+    id::{ClassId, RequestId, SessionId, UserId},
+    sighting::Quality,
+};
+use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What is known of a photograph to analyse beside its bytes, which are the payload. Used by
+/// [`crate::subject::RequestKind::EnrolPhoto`] and [`crate::subject::RequestKind::Recognise`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PhotoMeta {
+    /// The request.
+    pub request_id: RequestId,
+    /// Who asked.
+    pub requested_by: UserId,
+    /// Receipt at the api.
+    pub received_at: DateTime<Utc>,
+    /// The person in the photograph; absent for a recognition.
+    pub user_id: Option<UserId>,
+    /// What the bytes are.
+    pub content_type: ImageType,
+}
+
+impl PhotoMeta {
+    /// The headers of the message.
+    pub fn to_headers(&self) -> Headers {
+        let mut headers = vec![
+            (header::REQUEST_ID, self.request_id.to_string()),
+            (header::REQUESTED_BY, self.requested_by.to_string()),
+            (header::RECEIVED_AT, rfc3339(self.received_at)),
+            (header::CONTENT_TYPE, self.content_type.to_string()),
+        ];
+        headers.extend(self.user_id.map(|user| (header::USER_ID, user.to_string())));
+        headers
+    }
+
+    /// Reads the headers of a message.
+    ///
+    /// # Errors
+    /// When a header is absent or unreadable.
+    pub fn from_headers(headers: &impl HeaderSource) -> Result<Self, HeaderError> {
+        Ok(Self {
+            request_id: headers.parsed(header::REQUEST_ID)?,
+            requested_by: headers.parsed(header::REQUESTED_BY)?,
+            received_at: headers.parsed(header::RECEIVED_AT)?,
+            user_id: headers.header(header::USER_ID).map(|_| headers.parsed(header::USER_ID)).transpose()?,
+            content_type: headers.parsed(header::CONTENT_TYPE)?,
+        })
+    }
+}
+
+/// A photograph that passed the quality gate, to be kept. Its crop is in EVIDENCE.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct StorePhoto {
+    /// The enrolment request that brought the photograph.
+    pub request_id: RequestId,
+    /// Who asked.
+    pub requested_by: UserId,
+    /// The person.
+    pub user_id: UserId,
+    /// Receipt at the api.
+    pub received_at: DateTime<Utc>,
+    /// SHA-256 of the photograph, in hexadecimal: the same photograph twice adds nothing.
+    pub sha256: String,
+    /// The pack that made the embedding.
+    pub pack: String,
+    /// The embedding.
+    pub embedding: Embedding,
+    /// What the quality gate measured.
+    pub quality: Quality,
+    /// The sequence of the photograph in REQUESTS, so that erasure finds it.
+    pub request_sequence: u64,
+    /// The sequence of its crop in EVIDENCE.
+    pub evidence_sequence: u64,
+}
+
+/// A change to a session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SessionRequest {
+    /// The request.
+    pub request_id: RequestId,
+    /// Who asked; the api has checked that they may.
+    pub requested_by: UserId,
+    /// Receipt at the api: what decisions go by.
+    pub requested_at: DateTime<Utc>,
+    /// What is wanted.
+    pub command: SessionCommand,
+}
+
+/// What can be asked of a session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum SessionCommand {
+    /// Plan a session of a class. Its id is derived from the request's.
+    Create {
+        /// The class.
+        class_id: ClassId,
+        /// When it begins.
+        starts_at: DateTime<Utc>,
+        /// When it ends.
+        ends_at: DateTime<Utc>,
+    },
+    /// Open it for attendance and show its first code.
+    Start {
+        /// The session.
+        session_id: SessionId,
+    },
+    /// Close it and record the absent.
+    End {
+        /// The session.
+        session_id: SessionId,
+    },
+    /// Replace its code before its time.
+    RotateQr {
+        /// The session.
+        session_id: SessionId,
+    },
+}
