@@ -35,8 +35,21 @@ pub struct Sighting {
     pub pack: String,
     /// The last sequence of GALLERY that the search knew.
     pub gallery_revision: u64,
+    /// The thresholds of the pack, so that a decision needs nothing else to read the similarities.
+    pub thresholds: Thresholds,
     /// The faces, in the order the detector found them.
     pub faces: Vec<Face>,
+}
+
+/// Cosine similarities from which a pack's match means something; measured per pack, `uncertain <= confident <= certain`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Thresholds {
+    /// From here a person should decide.
+    pub uncertain: f32,
+    /// From here the match counts as a vote.
+    pub confident: f32,
+    /// From here one look is enough.
+    pub certain: f32,
 }
 
 /// One detected face.

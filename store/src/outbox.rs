@@ -1,0 +1,268 @@
+//! Messages that leave with a transaction: written by it, published after it, then marked.
+//!
+//! This is how "ack after effect" holds through crashes. A handler commits its effects together with the messages that
+//! follow from them; [`deliver`] publishes those of one cause, each under its own id, and marks them. If the process
+//! dies in between, the cause is delivered again, or [`deliver_left_behind`] finds them. Publishing itself is the
+//! caller's: this crate does not know the log.
+
+use crate::StoreError;
+use chrono::{DateTime, Utc};
+use rollcall_schemas::{
+    fact::Fact,
+    feed::FeedEntry,
+    header::Headers,
+    outcome::Outcome,
+    subject::{self, Subject},
+};
+use serde::Serialize;
+use sqlx::{PgConnection, PgPool};
+use std::collections::BTreeMap;
+use uuid::Uuid;
+
+/// A message to be published once its transaction is committed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OutboxMessage {
+    /// The id it is published under.
+    pub id: Uuid,
+    /// Where it goes.
+    pub subject: Subject,
+    /// Its headers.
+    pub headers: BTreeMap<String, String>,
+    /// Its payload.
+    pub payload: Vec<u8>,
+    /// Whether it is an entry of a last-value feed.
+    pub is_feed: bool,
+}
+
+impl OutboxMessage {
+    /// A fact.
+    pub fn fact(fact: &Fact) -> Self {
+        Self::json(fact.fact_id.0, fact.subject(), fact)
+    }
+
+    /// The answer to a request.
+    pub fn outcome(outcome: &Outcome) -> Self {
+        let id = Uuid::new_v5(&outcome.request_id.0, b"outcome");
+        Self::json(id, subject::outcome(outcome.request_id), outcome)
+    }
+
+    /// An entry of a last-value feed.
+    pub fn feed<T: FeedEntry>(entry: &T) -> Self {
+        let name = format!("{}#{}", entry.key(), entry.revision());
+        let id = Uuid::new_v5(&Uuid::NAMESPACE_URL, format!("{}/{name}", T::STREAM.name()).as_bytes());
+        Self { is_feed: true, ..Self::json(id, entry.subject(), entry) }
+    }
+
+    /// The same message with headers, such as the trace it belongs to.
+    pub fn with_headers(mut self, headers: Headers) -> Self {
+        self.headers.extend(headers.into_iter().map(|(name, value)| (name.to_owned(), value)));
+        self
+    }
+
+    fn json(id: Uuid, subject: Subject, payload: &impl Serialize) -> Self {
+        let payload = serde_json::to_vec(payload).expect("messages of the contract serialise");
+        Self { id, subject, headers: BTreeMap::new(), payload, is_feed: false }
+    }
+}
+
+/// Notes that the effects of `event_id` are being committed. `false` when they already were: then the caller changes
+/// nothing and goes straight to [`deliver`].
+///
+/// # Errors
+/// When the database does not do it.
+pub async fn begin_handling(
+    tx: &mut PgConnection,
+    event_id: Uuid,
+    handled_at: DateTime<Utc>,
+) -> Result<bool, StoreError> {
+    let done = sqlx::query!(
+        "INSERT INTO handled (event_id, handled_at) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+        event_id,
+        handled_at
+    )
+    .execute(tx)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Adds `messages` to the transaction, in order, as consequences of `cause`. One that is already there stays as it is.
+///
+/// # Errors
+/// When the database does not do it.
+pub async fn enqueue(
+    tx: &mut PgConnection,
+    cause: Uuid,
+    created_at: DateTime<Utc>,
+    messages: &[OutboxMessage],
+) -> Result<(), StoreError> {
+    if messages.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<Uuid> = messages.iter().map(|message| message.id).collect();
+    let subjects: Vec<String> = messages.iter().map(|message| message.subject.to_string()).collect();
+    let headers: Vec<serde_json::Value> =
+        messages.iter().map(|message| serde_json::json!(message.headers)).collect();
+    let payloads: Vec<Vec<u8>> = messages.iter().map(|message| message.payload.clone()).collect();
+    let feeds: Vec<bool> = messages.iter().map(|message| message.is_feed).collect();
+    sqlx::query!(
+        "INSERT INTO outbox (id, cause, subject, headers, payload, is_feed, created_at)
+         SELECT id, $1, subject, headers, payload, is_feed, $2
+         FROM UNNEST($3::uuid[], $4::text[], $5::jsonb[], $6::bytea[], $7::boolean[])
+             WITH ORDINALITY AS message (id, subject, headers, payload, is_feed, place)
+         ORDER BY place
+         ON CONFLICT (id) DO NOTHING",
+        cause,
+        created_at,
+        &ids,
+        &subjects,
+        &headers,
+        &payloads,
+        &feeds
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// What went wrong between the outbox and the log.
+#[derive(Debug, thiserror::Error)]
+pub enum DeliverError<E> {
+    /// The database did not do its part.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The log did not take the message; it stays in the outbox.
+    #[error("the log did not take a message")]
+    Publish(#[source] E),
+}
+
+/// Publishes what `cause` left in the outbox, in order, and marks it. Returns how many messages there were.
+///
+/// # Errors
+/// When the log does not take a message (it stays), or the database fails.
+pub async fn deliver<E>(
+    pool: &PgPool,
+    cause: Uuid,
+    publish: impl AsyncFnMut(OutboxMessage) -> Result<(), E>,
+) -> Result<usize, DeliverError<E>> {
+    let rows = sqlx::query_as!(
+        Row,
+        "SELECT id, subject, headers, payload, is_feed, position FROM outbox
+         WHERE cause = $1 AND NOT published ORDER BY position",
+        cause
+    )
+    .fetch_all(pool)
+    .await
+    .map_err(StoreError::from)?;
+    publish_rows(pool, rows, publish).await
+}
+
+/// Publishes what crashes left in the outbox before `older_than`, at most `limit` messages. Safe beside [`deliver`]
+/// and other processes: a message published twice is one message, by its id.
+///
+/// # Errors
+/// When the log does not take a message (it stays), or the database fails.
+pub async fn deliver_left_behind<E>(
+    pool: &PgPool,
+    older_than: DateTime<Utc>,
+    limit: i64,
+    publish: impl AsyncFnMut(OutboxMessage) -> Result<(), E>,
+) -> Result<usize, DeliverError<E>> {
+    let rows = sqlx::query_as!(
+        Row,
+        "SELECT id, subject, headers, payload, is_feed, position FROM outbox
+         WHERE NOT published AND created_at < $1 ORDER BY created_at, position LIMIT $2",
+        older_than,
+        limit
+    )
+    .fetch_all(pool)
+    .await
+    .map_err(StoreError::from)?;
+    publish_rows(pool, rows, publish).await
+}
+
+struct Row {
+    id: Uuid,
+    subject: String,
+    headers: serde_json::Value,
+    payload: Vec<u8>,
+    is_feed: bool,
+    position: i64,
+}
+
+async fn publish_rows<E>(
+    pool: &PgPool,
+    rows: Vec<Row>,
+    mut publish: impl AsyncFnMut(OutboxMessage) -> Result<(), E>,
+) -> Result<usize, DeliverError<E>> {
+    let mut published = Vec::with_capacity(rows.len());
+    for row in rows {
+        let id = row.id;
+        if row.is_feed {
+            publish_feed_entry(pool, row, &mut publish).await?;
+        } else {
+            publish(row.into_message()?).await.map_err(DeliverError::Publish)?;
+        }
+        published.push(id);
+    }
+    mark_published(pool, &published).await?;
+    Ok(published.len())
+}
+
+/// Publishes one feed entry while holding the lock of its subject, and only if no newer one went before it: the log
+/// keeps the last value it was given, so entries must arrive in order.
+async fn publish_feed_entry<E>(
+    pool: &PgPool,
+    row: Row,
+    publish: &mut impl AsyncFnMut(OutboxMessage) -> Result<(), E>,
+) -> Result<(), DeliverError<E>> {
+    let mut tx = pool.begin().await.map_err(StoreError::from)?;
+    sqlx::query!("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", row.subject)
+        .execute(&mut *tx)
+        .await
+        .map_err(StoreError::from)?;
+    let overtaken = sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT 1 FROM outbox WHERE is_feed AND subject = $1 AND position > $2 AND published) AS "yes!""#,
+        row.subject,
+        row.position
+    )
+    .fetch_one(&mut *tx)
+    .await
+    .map_err(StoreError::from)?;
+    if !overtaken {
+        let id = row.id;
+        publish(row.into_message()?).await.map_err(DeliverError::Publish)?;
+        sqlx::query!("UPDATE outbox SET published = true WHERE id = $1", id)
+            .execute(&mut *tx)
+            .await
+            .map_err(StoreError::from)?;
+    }
+    tx.commit().await.map_err(StoreError::from)?;
+    Ok(())
+}
+
+/// Marks without waiting for the disk: a mark that a crash forgets costs one repeated publish, which the log drops by
+/// its id, while an fsync for each would halve the rate of marks.
+async fn mark_published(pool: &PgPool, ids: &[Uuid]) -> Result<(), StoreError> {
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let mut tx = pool.begin().await?;
+    sqlx::query!("SET LOCAL synchronous_commit TO off").execute(&mut *tx).await?;
+    sqlx::query!("UPDATE outbox SET published = true WHERE id = ANY($1)", ids).execute(&mut *tx).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+impl Row {
+    fn into_message(self) -> Result<OutboxMessage, StoreError> {
+        let headers = serde_json::from_value(self.headers)
+            .map_err(|error| StoreError::Corrupt { table: "outbox", reason: error.to_string() })?;
+        Ok(OutboxMessage {
+            id: self.id,
+            subject: Subject::from_stored(self.subject),
+            headers,
+            payload: self.payload,
+            is_feed: self.is_feed,
+        })
+    }
+}
