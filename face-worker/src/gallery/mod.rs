@@ -1,0 +1,215 @@
+//! The templates of known people and the search among them. Where templates come from and what a similarity means is
+//! decided elsewhere; embeddings of another pack never get in (one gallery serves one pack).
+
+mod index;
+
+use std::collections::HashMap;
+
+use parking_lot::RwLock;
+use uuid::Uuid;
+
+pub use index::IndexKind;
+use index::TemplateIndex;
+
+use crate::embed::similarity;
+
+/// How far from length 1 a template may be: rounding, not another scale.
+const MAX_LENGTH_ERROR: f32 = 1e-3;
+
+/// Known people's templates. All methods take `&self`; searches run beside one another.
+#[derive(Debug)]
+pub struct Gallery {
+    dimension: usize,
+    state: RwLock<State>,
+}
+
+/// A person whose template resembles a probe.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Candidate {
+    /// Who.
+    pub person: Uuid,
+    /// Inner product of probe and template.
+    pub similarity: f32,
+}
+
+/// Why a template or probe is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum GalleryError {
+    /// The vector has another length than this gallery's pack yields.
+    #[error("a vector of {found} numbers, where this gallery's pack yields {expected}")]
+    Dimension {
+        /// Numbers in the vector.
+        found: usize,
+        /// Numbers that it must have.
+        expected: usize,
+    },
+    /// The vector is not a unit vector.
+    #[error("the vector's length is not 1")]
+    NotNormalised,
+    /// FAISS failed.
+    #[error("face index: {0}")]
+    Index(#[from] faiss::error::Error),
+}
+
+#[derive(Debug)]
+struct State {
+    people: HashMap<Uuid, Entry>,
+    /// Whose template a number of the index is. A replaced template gets a fresh number, so a rebuilt index can be
+    /// compared with the present by numbers alone.
+    person_by_slot: HashMap<u64, Uuid>,
+    next_slot: u64,
+    revision: u64,
+    index: TemplateIndex,
+}
+
+/// What is known of a person: the newest revision, and the template unless the person was forgotten.
+#[derive(Debug)]
+struct Entry {
+    revision: u64,
+    template: Option<Stored>,
+}
+
+struct Stored {
+    slot: u64,
+    values: Box<[f32]>,
+}
+
+impl std::fmt::Debug for Stored {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "template {}", self.slot)
+    }
+}
+
+impl Gallery {
+    /// An empty gallery with an exact index.
+    pub fn new(dimension: usize) -> Result<Self, GalleryError> {
+        let index = TemplateIndex::build(IndexKind::Exact, dimension, &[], &[])?;
+        let state =
+            State { people: HashMap::new(), person_by_slot: HashMap::new(), next_slot: 0, revision: 0, index };
+        Ok(Self { dimension, state: RwLock::new(state) })
+    }
+
+    /// Sets a person's template as of `revision`. An older or equal revision than the one known changes nothing and
+    /// answers `false`.
+    pub fn put(&self, person: Uuid, revision: u64, template: &[f32]) -> Result<bool, GalleryError> {
+        self.check(template)?;
+        let mut state = self.state.write();
+        if !state.is_news(person, revision) {
+            return Ok(false);
+        }
+        let slot = state.next_slot;
+        state.index.add(template, &[slot])?;
+        state.next_slot += 1;
+        state.person_by_slot.insert(slot, person);
+        let stored = Stored { slot, values: template.into() };
+        state.replace(person, Entry { revision, template: Some(stored) })?;
+        Ok(true)
+    }
+
+    /// Forgets a person as of `revision`; a template of an older revision that arrives later stays forgotten.
+    pub fn remove(&self, person: Uuid, revision: u64) -> Result<bool, GalleryError> {
+        let mut state = self.state.write();
+        if !state.is_news(person, revision) {
+            return Ok(false);
+        }
+        state.replace(person, Entry { revision, template: None })?;
+        Ok(true)
+    }
+
+    /// The `k` people most similar to the probe, best first; fewer where fewer are known. An index that is not exact
+    /// only proposes: the similarities are always the exact ones.
+    pub fn search(&self, probe: &[f32], k: usize) -> Result<Vec<Candidate>, GalleryError> {
+        self.check(probe)?;
+        let state = self.state.read();
+        let mut candidates = Vec::with_capacity(k);
+        for slot in state.index.search(probe, k)? {
+            let Some(&person) = state.person_by_slot.get(&slot) else { continue };
+            if let Some(stored) = state.people.get(&person).and_then(|entry| entry.template.as_ref()) {
+                candidates.push(Candidate { person, similarity: similarity(probe, &stored.values) });
+            }
+        }
+        candidates.sort_by(|a, b| b.similarity.total_cmp(&a.similarity));
+        candidates.truncate(k);
+        Ok(candidates)
+    }
+
+    /// A person's template.
+    pub fn template(&self, person: Uuid) -> Option<Vec<f32>> {
+        let state = self.state.read();
+        state.people.get(&person)?.template.as_ref().map(|stored| stored.values.to_vec())
+    }
+
+    /// How many people can be found.
+    pub fn len(&self) -> usize {
+        self.state.read().person_by_slot.len()
+    }
+
+    /// Whether nobody can be found.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The highest revision seen, so that a sighting can state what it was compared with.
+    pub fn revision(&self) -> u64 {
+        self.state.read().revision
+    }
+
+    /// Which index answers.
+    pub fn index_kind(&self) -> IndexKind {
+        self.state.read().index.kind()
+    }
+
+    /// Replaces the index by one of another kind. It is built beside the live one, which goes on answering; what
+    /// changed meanwhile is caught up before the swap.
+    pub fn rebuild(&self, kind: IndexKind) -> Result<(), GalleryError> {
+        let (slots, values) = self.state.read().snapshot(self.dimension);
+        let mut fresh = TemplateIndex::build(kind, self.dimension, &slots, &values)?;
+        let mut state = self.state.write();
+        let gone: Vec<u64> = slots.iter().copied().filter(|slot| !state.person_by_slot.contains_key(slot)).collect();
+        fresh.remove(&gone)?;
+        let first_new = slots.iter().max().map_or(0, |last| last + 1);
+        for stored in state.people.values().filter_map(|entry| entry.template.as_ref()) {
+            if stored.slot >= first_new {
+                fresh.add(&stored.values, &[stored.slot])?;
+            }
+        }
+        state.index = fresh;
+        Ok(())
+    }
+
+    fn check(&self, vector: &[f32]) -> Result<(), GalleryError> {
+        if vector.len() != self.dimension {
+            return Err(GalleryError::Dimension { found: vector.len(), expected: self.dimension });
+        }
+        let length = similarity(vector, vector).sqrt();
+        // Written so that a vector with a NaN is refused too.
+        if (length - 1.0).abs() <= MAX_LENGTH_ERROR { Ok(()) } else { Err(GalleryError::NotNormalised) }
+    }
+}
+
+impl State {
+    fn is_news(&self, person: Uuid, revision: u64) -> bool {
+        self.people.get(&person).is_none_or(|known| known.revision < revision)
+    }
+
+    /// Puts the entry in place and takes the person's former template out of the index.
+    fn replace(&mut self, person: Uuid, entry: Entry) -> Result<(), GalleryError> {
+        self.revision = self.revision.max(entry.revision);
+        let former = self.people.insert(person, entry).and_then(|former| former.template);
+        if let Some(stored) = former {
+            self.person_by_slot.remove(&stored.slot);
+            self.index.remove(&[stored.slot])?;
+        }
+        Ok(())
+    }
+
+    fn snapshot(&self, dimension: usize) -> (Vec<u64>, Vec<f32>) {
+        let mut slots = Vec::with_capacity(self.person_by_slot.len());
+        let mut values = Vec::with_capacity(self.person_by_slot.len() * dimension);
+        for stored in self.people.values().filter_map(|entry| entry.template.as_ref()) {
+            slots.push(stored.slot);
+            values.extend_from_slice(&stored.values);
+        }
+        (slots, values)
+    }
+}

@@ -1,0 +1,163 @@
+//! Pixels for networks: area resizing, normalisation to planes, patches and warps. Works on RGB bytes; what a network
+//! wants to see is stated by the pack (`ColourOrder`, mean and deviation).
+
+use fast_image_resize::images::{Image, ImageRef};
+use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use image::RgbImage;
+
+use crate::geometry::{BoundingBox, Point, Similarity};
+use crate::pack::{ColourOrder, InputSpec};
+
+/// Bytes of one RGB pixel.
+const CHANNELS: usize = 3;
+
+/// Normalisation as one multiplication and one addition per value, in the network's colour order.
+#[derive(Debug, Clone)]
+pub struct Normalisation {
+    /// Which byte of an RGB pixel feeds each plane.
+    source: [usize; CHANNELS],
+    scale: [f32; CHANNELS],
+    shift: [f32; CHANNELS],
+}
+
+impl Normalisation {
+    /// `(value - mean) / deviation`, the spec's numbers being in the network's own colour order.
+    pub fn new(spec: &InputSpec) -> Self {
+        let source = match spec.colour {
+            ColourOrder::Rgb => [0, 1, 2],
+            ColourOrder::Bgr => [2, 1, 0],
+        };
+        let scale = spec.deviation.map(f32::recip);
+        let shift = std::array::from_fn(|plane| -spec.mean[plane] * scale[plane]);
+        Self { source, scale, shift }
+    }
+
+    fn value(&self, plane: usize, byte: f32) -> f32 {
+        byte * self.scale[plane] + self.shift[plane]
+    }
+
+    /// Writes RGB bytes as three planes of `pixels.len() / 3` values each.
+    pub fn write_planes(&self, pixels: &[u8], planes: &mut [f32]) {
+        let size = pixels.len() / CHANNELS;
+        for (plane, out) in planes.chunks_exact_mut(size).enumerate() {
+            let source = self.source[plane];
+            for (value, pixel) in out.iter_mut().zip(pixels.as_chunks::<CHANNELS>().0) {
+                *value = self.value(plane, f32::from(pixel[source]));
+            }
+        }
+    }
+
+    /// Writes three planes with every row mirrored.
+    pub fn write_mirrored_planes(&self, pixels: &[u8], width: usize, planes: &mut [f32]) {
+        let size = pixels.len() / CHANNELS;
+        for (plane, out) in planes.chunks_exact_mut(size).enumerate() {
+            let source = self.source[plane];
+            let rows = pixels.chunks_exact(width * CHANNELS).zip(out.chunks_exact_mut(width));
+            for (row, out) in rows {
+                for (value, pixel) in out.iter_mut().rev().zip(row.as_chunks::<CHANNELS>().0) {
+                    *value = self.value(plane, f32::from(pixel[source]));
+                }
+            }
+        }
+    }
+
+    /// Writes a `side` x `side` patch of the image as three planes: bilinear samples from corner to corner of `area`,
+    /// 0 where a sample lies outside the image. These are the semantics of TensorFlow's `crop_and_resize`, which the
+    /// cascade's refinement nets were measured with.
+    pub fn write_patch(&self, image: &RgbImage, area: &BoundingBox, side: usize, planes: &mut [f32]) {
+        let (width, height) = (image.width() as f32, image.height() as f32);
+        let (to_x, to_y) = ((width - 1.0) / width, (height - 1.0) / height);
+        let steps = (side - 1) as f32;
+        let (left, top) = (area.left * to_x, area.top * to_y);
+        let (step_x, step_y) = (area.width() * to_x / steps, area.height() * to_y / steps);
+        let size = side * side;
+        for row in 0..side {
+            let y = top + row as f32 * step_y;
+            for column in 0..side {
+                let x = left + column as f32 * step_x;
+                let at = row * side + column;
+                let inside = (0.0..=width - 1.0).contains(&x) && (0.0..=height - 1.0).contains(&y);
+                let sample = inside.then(|| bilinear(image, x, y));
+                for plane in 0..CHANNELS {
+                    planes[plane * size + at] =
+                        sample.map_or(0.0, |pixel| self.value(plane, pixel[self.source[plane]]));
+                }
+            }
+        }
+    }
+}
+
+/// One bilinear sample; coordinates are clamped to the image.
+fn bilinear(image: &RgbImage, x: f32, y: f32) -> [f32; CHANNELS] {
+    let (width, height) = (image.width() as usize, image.height() as usize);
+    let x = x.clamp(0.0, (width - 1) as f32);
+    let y = y.clamp(0.0, (height - 1) as f32);
+    let (x0, y0) = (x as usize, y as usize);
+    let (x1, y1) = ((x0 + 1).min(width - 1), (y0 + 1).min(height - 1));
+    let (fx, fy) = (x - x0 as f32, y - y0 as f32);
+    let pixels = image.as_raw();
+    let at = |x: usize, y: usize| (y * width + x) * CHANNELS;
+    let (a, b, c, d) = (at(x0, y0), at(x1, y0), at(x0, y1), at(x1, y1));
+    std::array::from_fn(|channel| {
+        let top = f32::from(pixels[a + channel]) * (1.0 - fx) + f32::from(pixels[b + channel]) * fx;
+        let bottom = f32::from(pixels[c + channel]) * (1.0 - fx) + f32::from(pixels[d + channel]) * fx;
+        top * (1.0 - fy) + bottom * fy
+    })
+}
+
+/// Resizes by area, keeping its buffers from call to call.
+#[derive(Debug, Default)]
+pub struct AreaResizer {
+    resizer: Resizer,
+    pixels: Vec<u8>,
+}
+
+impl AreaResizer {
+    /// The image at `width` x `height`, as RGB bytes that live until the next call.
+    pub fn resize(&mut self, image: &RgbImage, width: u32, height: u32) -> &[u8] {
+        let whole = BoundingBox { left: 0.0, top: 0.0, right: image.width() as f32, bottom: image.height() as f32 };
+        self.resize_part(image, &whole, width, height)
+    }
+
+    /// The part of the image inside `area`, which must lie in the image, at `width` x `height`.
+    pub fn resize_part(&mut self, image: &RgbImage, area: &BoundingBox, width: u32, height: u32) -> &[u8] {
+        self.pixels.resize(width as usize * height as usize * CHANNELS, 0);
+        let source = ImageRef::new(image.width(), image.height(), image.as_raw(), PixelType::U8x3)
+            .expect("an RGB image has three bytes for each pixel");
+        let mut target = Image::from_slice_u8(width, height, &mut self.pixels, PixelType::U8x3)
+            .expect("the buffer was just sized for these pixels");
+        let options = ResizeOptions::new()
+            .resize_alg(ResizeAlg::Convolution(FilterType::Box))
+            .crop(area.left.into(), area.top.into(), area.width().into(), area.height().into())
+            .use_alpha(false);
+        self.resizer.resize(&source, &mut target, &options).expect("both images are RGB and the area lies inside");
+        &self.pixels
+    }
+}
+
+/// Draws a `side` x `side` chip: each chip pixel is looked up at `to_image(pixel)`. Where the image is finer than the
+/// chip, several samples are averaged, so large faces do not alias. Outside the image the border pixel continues.
+pub fn warp(image: &RgbImage, to_image: &Similarity, side: u32, chip: &mut Vec<u8>) {
+    const MAX_SAMPLES: f32 = 6.0;
+    let samples = to_image.scale().round().clamp(1.0, MAX_SAMPLES) as u32;
+    let share = 1.0 / (samples * samples) as f32;
+    let offset = |index: u32| (index as f32 + 0.5) / samples as f32 - 0.5;
+    chip.clear();
+    chip.reserve((side * side) as usize * CHANNELS);
+    for row in 0..side {
+        for column in 0..side {
+            let mut sum = [0.0; CHANNELS];
+            for dy in 0..samples {
+                for dx in 0..samples {
+                    let place = Point::new(column as f32 + offset(dx), row as f32 + offset(dy));
+                    let place = to_image.apply(place);
+                    let sample = bilinear(image, place.x, place.y);
+                    for channel in 0..CHANNELS {
+                        sum[channel] += sample[channel];
+                    }
+                }
+            }
+            chip.extend(sum.map(|total| (total * share + 0.5) as u8));
+        }
+    }
+}
