@@ -1,0 +1,217 @@
+//! The connection: made once, checked once, kept for ever. It reconnects by itself; everything that must ask again
+//! after a reconnection watches [`Link`].
+
+use crate::{BusConfig, BusError, breaker::Breakers};
+use async_nats::{
+    Client, ConnectErrorKind, ConnectOptions, Event, ServerAddr,
+    connection::State,
+    jetstream::{self, context::ContextBuilder},
+};
+use rollcall_schemas::subject::{Namespace, Stream, Subject};
+use std::{sync::Arc, time::Duration};
+use tokio::{sync::watch, time::Instant};
+
+/// The largest message Rollcall sends: an image of the size limit, and its headers.
+const NEEDED_PAYLOAD_BYTES: usize = 8_000_000;
+
+/// Commands that may wait for the socket. Small, because each may hold a frame: what does not fit waits in its caller.
+const COMMAND_QUEUE: usize = 512;
+
+/// Whether the broker is there, and how often it has come back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Link {
+    pub(crate) connected: bool,
+    /// Grows with every connection: whatever was asked of an earlier one will not be answered.
+    pub(crate) epoch: u64,
+}
+
+/// A connection to the broker. Clones share it.
+#[derive(Clone)]
+pub struct Bus {
+    pub(crate) client: Client,
+    pub(crate) jetstream: jetstream::Context,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    config: BusConfig,
+    namespace: Namespace,
+    link: watch::Receiver<Link>,
+    breakers: Breakers,
+}
+
+impl Bus {
+    /// Connects as `client_name`, trying until the configured time is over, and checks that the broker is fit: version,
+    /// message size, JetStream. Once connected, a lost connection is tried again for ever in the background.
+    ///
+    /// # Errors
+    /// When no broker answers in time, when it refuses the credentials, or when it is not fit.
+    pub async fn connect(config: &BusConfig, client_name: &str) -> Result<Self, BusError> {
+        let namespace = config.namespace.as_deref().map(Namespace::new).transpose()?.unwrap_or_default();
+        let (sender, link) = watch::channel(Link::default());
+        let client = dial(config, client_name, sender).await?;
+        check(&client)?;
+        let jetstream = ContextBuilder::new().timeout(config.publish_timeout()).build(client.clone());
+        let shared = Shared { config: config.clone(), namespace, link, breakers: Breakers::default() };
+        Ok(Self { client, jetstream, shared: Arc::new(shared) })
+    }
+
+    /// Whether the broker is connected at this moment.
+    pub fn is_connected(&self) -> bool {
+        self.client.connection_state() == State::Connected
+    }
+
+    /// Asks the broker, and JetStream in it, for a sign of life, and says how long that took.
+    ///
+    /// # Errors
+    /// When it does not answer within the publish time-out.
+    pub async fn ready(&self) -> Result<Duration, BusError> {
+        if !self.is_connected() {
+            return Err(BusError::Broker {
+                operation: "reaching the broker".into(),
+                source: "not connected".into(),
+            });
+        }
+        let asked = Instant::now();
+        self.stream(Stream::Control).await?;
+        Ok(asked.elapsed())
+    }
+
+    /// The largest message the broker takes, in bytes, headers included.
+    pub fn max_payload(&self) -> usize {
+        self.client.max_payload()
+    }
+
+    /// Waits until everything sent so far, acknowledgements included, is on the wire.
+    ///
+    /// # Errors
+    /// When the connection is closed.
+    pub async fn flush(&self) -> Result<(), BusError> {
+        self.client.flush().await.map_err(BusError::broker("flushing"))
+    }
+
+    pub(crate) fn config(&self) -> &BusConfig {
+        &self.shared.config
+    }
+
+    pub(crate) fn namespace(&self) -> &Namespace {
+        &self.shared.namespace
+    }
+
+    pub(crate) fn breakers(&self) -> &Breakers {
+        &self.shared.breakers
+    }
+
+    pub(crate) fn link(&self) -> watch::Receiver<Link> {
+        self.shared.link.clone()
+    }
+
+    /// The subject as the broker knows it.
+    pub(crate) fn wire(&self, subject: &Subject) -> String {
+        self.shared.namespace.subject(subject)
+    }
+}
+
+impl std::fmt::Debug for Bus {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Bus")
+            .field("config", &self.shared.config)
+            .field("connected", &self.is_connected())
+            .finish()
+    }
+}
+
+async fn dial(config: &BusConfig, client_name: &str, link: watch::Sender<Link>) -> Result<Client, BusError> {
+    let link = Arc::new(link);
+    let addresses = addresses(config)?;
+    let started = Instant::now();
+    let mut pause = Duration::from_millis(50);
+    loop {
+        let error = match options(config, client_name, link.clone()).connect(addresses.clone()).await {
+            Ok(client) => {
+                link.send_modify(|link| link.connected = true);
+                return Ok(client);
+            }
+            Err(error) => error,
+        };
+        if matches!(error.kind(), ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication)
+        {
+            return Err(BusError::Credentials { servers: config.servers() });
+        }
+        if started.elapsed() + pause > config.connect_timeout() {
+            return Err(BusError::Connect {
+                servers: config.servers(),
+                waited_s: config.connect_timeout_s,
+                source: error.into(),
+            });
+        }
+        tracing::debug!(%error, "broker not there yet");
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_secs(1));
+    }
+}
+
+fn addresses(config: &BusConfig) -> Result<Vec<ServerAddr>, BusError> {
+    let parsed: Result<Vec<ServerAddr>, _> = config.url.split(',').map(|url| url.trim().parse()).collect();
+    parsed.map_err(|_| BusError::Address { servers: config.servers() })
+}
+
+fn options(config: &BusConfig, client_name: &str, link: Arc<watch::Sender<Link>>) -> ConnectOptions {
+    let mut options = ConnectOptions::new()
+        .name(client_name)
+        .client_capacity(COMMAND_QUEUE)
+        .connection_timeout(Duration::from_secs(5))
+        .request_timeout(Some(config.publish_timeout()))
+        .ping_interval(Duration::from_secs(10))
+        .reconnect_delay_callback(|attempts| {
+            Duration::from_millis(50 * u64::try_from(attempts).unwrap_or(u64::MAX).clamp(1, 20))
+        })
+        .event_callback(move |event| {
+            note(&link, &event);
+            std::future::ready(())
+        });
+    if let (Some(user), Some(password)) = (&config.user, &config.password) {
+        options = options.user_and_password(user.clone(), password.clone());
+    }
+    if let Some(token) = &config.token {
+        options = options.token(token.clone());
+    }
+    if let Some(seed) = &config.nkey_seed {
+        options = options.nkey(seed.clone());
+    }
+    options
+}
+
+fn note(link: &watch::Sender<Link>, event: &Event) {
+    match event {
+        Event::Connected => {
+            link.send_modify(|link| *link = Link { connected: true, epoch: link.epoch + 1 });
+            tracing::info!("broker connected");
+        }
+        Event::Disconnected | Event::Closed => {
+            link.send_modify(|link| link.connected = false);
+            metrics::counter!("rollcall_bus_disconnected_total").increment(1);
+            tracing::warn!("broker disconnected");
+        }
+        Event::SlowConsumer(_) => {
+            tracing::warn!("a subscription is read too slowly; the broker will send again")
+        }
+        Event::ServerError(error) => tracing::warn!(%error, "broker error"),
+        Event::ClientError(error) => tracing::debug!(%error, "broker client error"),
+        Event::LameDuckMode | Event::Draining => tracing::info!("broker is going away"),
+    }
+}
+
+fn check(client: &Client) -> Result<(), BusError> {
+    let info = client.server_info();
+    if !client.is_server_compatible(2, 9, 10) {
+        return Err(BusError::ServerTooOld { found: info.version });
+    }
+    if !info.jetstream {
+        return Err(BusError::NoJetStream);
+    }
+    if info.max_payload < NEEDED_PAYLOAD_BYTES {
+        return Err(BusError::PayloadTooSmall { found: info.max_payload, needed: NEEDED_PAYLOAD_BYTES });
+    }
+    Ok(())
+}

@@ -1,0 +1,236 @@
+//! The streams: created or updated at start, described, read by sequence, and erased from. What goes into them is in
+//! `publish`, who reads them is in `consume`, `feed` and `tail`.
+
+use crate::{Bus, BusError, Delivery};
+use async_nats::jetstream::{
+    self,
+    consumer::PullConsumer,
+    stream::{Config, DirectGetErrorKind, DiscardPolicy, RetentionPolicy, StorageType},
+};
+use chrono::{DateTime, Utc};
+use futures::TryStreamExt;
+use rollcall_schemas::subject::{Stream, Subject};
+use std::collections::HashMap;
+
+/// What a stream holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamState {
+    /// When it was created: another time is another stream, whose sequences start again.
+    pub created_at: DateTime<Utc>,
+    /// The sequence of the oldest message; one more than the last when there is none.
+    pub first_sequence: u64,
+    /// The sequence of the newest message ever stored; 0 when there was none.
+    pub last_sequence: u64,
+    /// How many messages it holds.
+    pub messages: u64,
+    /// How many bytes they take.
+    pub bytes: u64,
+    /// How many bytes it may take, if limited.
+    pub max_bytes: Option<u64>,
+}
+
+/// How far a durable consumer has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConsumerState {
+    /// Messages not yet delivered to anyone.
+    pub pending: u64,
+    /// Messages delivered and not yet settled.
+    pub in_flight: u64,
+    /// Every message up to this sequence is settled.
+    pub settled_sequence: u64,
+}
+
+impl Bus {
+    /// Creates the streams that are missing and brings the others to the configured limits.
+    ///
+    /// # Errors
+    /// When the broker refuses, for example because its store is smaller than the limits.
+    pub async fn ensure_streams(&self) -> Result<(), BusError> {
+        for stream in Stream::ALL {
+            let config = self.stream_config(stream);
+            self.jetstream
+                .create_or_update_stream(config)
+                .await
+                .map_err(BusError::broker(format!("creating stream {}", stream.name())))?;
+        }
+        Ok(())
+    }
+
+    /// What `stream` holds.
+    ///
+    /// # Errors
+    /// When the broker does not answer or has no such stream.
+    pub async fn stream(&self, stream: Stream) -> Result<StreamState, BusError> {
+        let info = self
+            .handle(stream)
+            .await?
+            .get_info()
+            .await
+            .map_err(BusError::broker(format!("describing stream {}", stream.name())))?;
+        Ok(StreamState {
+            created_at: info.created,
+            first_sequence: info.state.first_sequence,
+            last_sequence: info.state.last_sequence,
+            messages: info.state.messages,
+            bytes: info.state.bytes,
+            max_bytes: u64::try_from(info.config.max_bytes).ok().filter(|bytes| *bytes > 0),
+        })
+    }
+
+    /// How many messages of `stream` each subject that matches `filter` has.
+    ///
+    /// # Errors
+    /// When the broker does not answer or has no such stream.
+    pub async fn subject_counts(
+        &self,
+        stream: Stream,
+        filter: &Subject,
+    ) -> Result<HashMap<Subject, u64>, BusError> {
+        let operation = || format!("counting subjects of {}", stream.name());
+        let counts: Vec<(String, usize)> = self
+            .handle(stream)
+            .await?
+            .info_with_subjects(self.wire(filter))
+            .await
+            .map_err(BusError::broker(operation()))?
+            .try_collect()
+            .await
+            .map_err(BusError::broker(operation()))?;
+        Ok(counts
+            .into_iter()
+            .filter_map(|(subject, count)| Some((self.namespace().strip(&subject)?, count as u64)))
+            .collect())
+    }
+
+    /// How far the consumer `durable` of `stream` has come, or `None` when there is none.
+    ///
+    /// # Errors
+    /// When the broker does not answer or has no such stream.
+    pub async fn consumer(&self, stream: Stream, durable: &str) -> Result<Option<ConsumerState>, BusError> {
+        use jetstream::context::ConsumerInfoErrorKind::NotFound;
+        let operation = format!("describing consumer {durable} of {}", stream.name());
+        match self.handle(stream).await?.consumer_info(durable).await {
+            Ok(info) => Ok(Some(ConsumerState {
+                pending: info.num_pending,
+                in_flight: info.num_ack_pending as u64,
+                settled_sequence: info.ack_floor.stream_sequence,
+            })),
+            Err(error) if error.kind() == NotFound => Ok(None),
+            Err(error) => Err(BusError::broker(operation)(error)),
+        }
+    }
+
+    /// The message of that sequence, or `None` when it is gone.
+    ///
+    /// # Errors
+    /// When the broker does not answer or has no such stream.
+    pub async fn get(&self, stream: Stream, sequence: u64) -> Result<Option<Delivery>, BusError> {
+        let found = self.handle(stream).await?.direct_get(sequence).await;
+        self.read(stream, found)
+    }
+
+    /// The newest message on `subject`, or `None` when there is none.
+    ///
+    /// # Errors
+    /// When the broker does not answer or has no such stream.
+    pub async fn last(&self, stream: Stream, subject: &Subject) -> Result<Option<Delivery>, BusError> {
+        let found = self.handle(stream).await?.direct_get_last_for_subject(self.wire(subject)).await;
+        self.read(stream, found)
+    }
+
+    /// Erases one message: its bytes are overwritten on disk. Returns whether it was there.
+    ///
+    /// # Errors
+    /// When the broker does not answer or has no such stream.
+    pub async fn erase(&self, stream: Stream, sequence: u64) -> Result<bool, BusError> {
+        use jetstream::{ErrorCode, stream::DeleteMessageErrorKind::JetStream};
+        match self.handle(stream).await?.delete_message(sequence).await {
+            Ok(erased) => Ok(erased),
+            Err(error) => match error.kind() {
+                // 2.9 answers "no message found" as a failure to delete.
+                JetStream(reason) if reason.error_code() == ErrorCode::STREAM_MESSAGE_DELETE_FAILED => {
+                    Ok(false)
+                }
+                _ => Err(BusError::broker(format!("erasing message {sequence} of {}", stream.name()))(error)),
+            },
+        }
+    }
+
+    /// Removes every message of `stream` that matches `filter`, and says how many there were.
+    ///
+    /// # Errors
+    /// When the broker does not answer or has no such stream.
+    pub async fn purge(&self, stream: Stream, filter: &Subject) -> Result<u64, BusError> {
+        let purged = self
+            .handle(stream)
+            .await?
+            .purge()
+            .filter(self.wire(filter))
+            .await
+            .map_err(BusError::broker(format!("purging {}", stream.name())))?;
+        Ok(purged.purged)
+    }
+
+    /// A handle on the stream, without asking the broker.
+    pub(crate) async fn handle(&self, stream: Stream) -> Result<jetstream::stream::Stream<()>, BusError> {
+        self.jetstream
+            .get_stream_no_info(self.namespace().stream(stream))
+            .await
+            .map_err(BusError::broker(format!("naming stream {}", stream.name())))
+    }
+
+    /// Creates the consumer, or brings it to `config`.
+    pub(crate) async fn ensure_consumer(
+        &self,
+        stream: Stream,
+        config: jetstream::consumer::pull::Config,
+    ) -> Result<PullConsumer, jetstream::stream::ConsumerError> {
+        self.jetstream.create_consumer_on_stream(config, self.namespace().stream(stream)).await
+    }
+
+    fn read(
+        &self,
+        stream: Stream,
+        found: Result<jetstream::message::StreamMessage, jetstream::stream::DirectGetError>,
+    ) -> Result<Option<Delivery>, BusError> {
+        match found {
+            Ok(message) => Ok(Delivery::stored(self.namespace(), stream, message)),
+            Err(error) if error.kind() == DirectGetErrorKind::NotFound => Ok(None),
+            Err(error) => Err(BusError::broker(format!("reading {}", stream.name()))(error)),
+        }
+    }
+
+    fn stream_config(&self, stream: Stream) -> Config {
+        let kept = self.config().limits.kept(stream);
+        let last_value = is_last_value(stream);
+        Config {
+            name: self.namespace().stream(stream),
+            subjects: vec![self.wire(&stream.subjects())],
+            max_bytes: kept.max_bytes.and_then(|bytes| i64::try_from(bytes).ok()).unwrap_or(-1),
+            max_age: kept.max_age.unwrap_or_default(),
+            max_messages_per_subject: if last_value { 1 } else { -1 },
+            // Nothing is dropped in silence: a full stream refuses. A last value replaces the one before.
+            discard: if last_value { DiscardPolicy::Old } else { DiscardPolicy::New },
+            retention: RetentionPolicy::Limits,
+            storage: StorageType::File,
+            num_replicas: self.config().replicas,
+            duplicate_window: self.config().duplicate_window(),
+            allow_direct: true,
+            ..Config::default()
+        }
+    }
+}
+
+/// Whether a stream keeps one message per subject.
+fn is_last_value(stream: Stream) -> bool {
+    match stream {
+        Stream::Outcomes | Stream::Gallery | Stream::Cameras | Stream::Auth | Stream::Control => true,
+        Stream::Frames
+        | Stream::Sightings
+        | Stream::Evidence
+        | Stream::Scans
+        | Stream::Requests
+        | Stream::Facts
+        | Stream::Dead => false,
+    }
+}
