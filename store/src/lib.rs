@@ -4,7 +4,15 @@
 //! rows, and hold no rule of the house: rules are in `attendance-worker::policy`, and time and ids come from the caller.
 //! Every query is checked against the schema at compile time (`.sqlx`), and every statement fits an index.
 
+pub mod attendance_views;
+pub mod cameras;
+pub mod classes;
+pub mod enrolments;
+pub mod organisations;
 pub mod outbox;
+pub mod pages;
+pub mod session_views;
+pub mod users;
 
 use sqlx::{
     PgPool,
@@ -47,6 +55,13 @@ pub enum StoreError {
         /// What is wrong with it.
         reason: String,
     },
+}
+
+impl StoreError {
+    /// A value outside the closed list that `column` of `table` may hold.
+    pub(crate) fn corrupt(table: &'static str, column: &str, value: &str) -> Self {
+        Self::Corrupt { table, reason: format!("{column} is {value:?}") }
+    }
 }
 
 impl From<sqlx::Error> for StoreError {

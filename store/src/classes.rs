@@ -1,0 +1,359 @@
+//! Classes, their rules and their cameras. Written by the api.
+//!
+//! Rules and cameras are kept by validity, so that a decision can read them as of the event.
+
+use crate::{
+    StoreError,
+    pages::{Page, Paged},
+};
+use chrono::{DateTime, Utc};
+use rollcall_schemas::id::{CameraId, ClassId, OrganisationId, UserId};
+use sqlx::PgConnection;
+
+/// A class.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Class {
+    /// The id.
+    pub id: ClassId,
+    /// The short name, unique in the organisation.
+    pub code: String,
+    /// The name.
+    pub name: String,
+    /// What it is about.
+    pub description: String,
+    /// Who teaches it.
+    pub teacher_id: UserId,
+    /// The teacher's full name.
+    pub teacher_name: String,
+    /// The most students it takes, if limited.
+    pub capacity: Option<i32>,
+    /// Whether it takes place at present.
+    pub is_active: bool,
+    /// How many students are enrolled now.
+    pub student_count: i64,
+    /// When it was added.
+    pub created_at: DateTime<Utc>,
+    /// When it last changed.
+    pub updated_at: DateTime<Utc>,
+}
+
+/// A class to be added.
+#[derive(Clone, Debug)]
+pub struct NewClass {
+    /// The id.
+    pub id: ClassId,
+    /// The organisation.
+    pub organisation_id: OrganisationId,
+    /// The short name.
+    pub code: String,
+    /// The name.
+    pub name: String,
+    /// What it is about.
+    pub description: String,
+    /// Who teaches it.
+    pub teacher_id: UserId,
+    /// The most students it takes, if limited.
+    pub capacity: Option<i32>,
+    /// When.
+    pub created_at: DateTime<Utc>,
+}
+
+/// What changes about a class; what is absent stays.
+#[derive(Clone, Debug, Default)]
+pub struct ClassChange {
+    /// The short name.
+    pub code: Option<String>,
+    /// The name.
+    pub name: Option<String>,
+    /// What it is about.
+    pub description: Option<String>,
+    /// Who teaches it.
+    pub teacher_id: Option<UserId>,
+    /// The most students it takes.
+    pub capacity: Option<i32>,
+    /// Whether it takes place at present.
+    pub is_active: Option<bool>,
+}
+
+/// The rules of a class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClassSettings {
+    /// A mark later than this after the start is late, in seconds.
+    pub late_after_seconds: i32,
+    /// How long a code is valid, in seconds.
+    pub qr_ttl_seconds: i32,
+    /// Whether one sighting at or above the pack's `certain` threshold is enough by itself.
+    pub certain_is_enough: bool,
+    /// Otherwise this many confident sightings in different frames are wanted.
+    pub votes_wanted: i32,
+}
+
+impl Default for ClassSettings {
+    fn default() -> Self {
+        Self { late_after_seconds: 600, qr_ttl_seconds: 300, certain_is_enough: true, votes_wanted: 3 }
+    }
+}
+
+macro_rules! select_classes {
+    ($rest:literal $(, $argument:expr)* $(,)?) => {
+        sqlx::query_as!(
+            Class,
+            r#"SELECT c.id, c.code, c.name, c.description, c.teacher_id, t.full_name AS teacher_name, c.capacity,
+                      c.is_active, c.created_at, c.updated_at,
+                      (SELECT count(*) FROM enrolments e WHERE e.class_id = c.id AND e.valid_to IS NULL) AS "student_count!"
+               FROM classes c JOIN users t ON t.id = c.teacher_id "# + $rest,
+            $($argument),*
+        )
+    };
+}
+
+/// The class of that id.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn find(conn: &mut PgConnection, id: ClassId) -> Result<Option<Class>, StoreError> {
+    Ok(select_classes!("WHERE c.id = $1 AND c.deleted_at IS NULL", id.0).fetch_optional(conn).await?)
+}
+
+/// A page of classes by name: all, or those of one teacher.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn list(
+    conn: &mut PgConnection,
+    teacher: Option<UserId>,
+    page: Page,
+) -> Result<Paged<Class>, StoreError> {
+    let teacher = teacher.map(|id| id.0);
+    let total = sqlx::query_scalar!(
+        r#"SELECT count(*) AS "total!" FROM classes
+           WHERE deleted_at IS NULL AND ($1::uuid IS NULL OR teacher_id = $1)"#,
+        teacher
+    )
+    .fetch_one(&mut *conn)
+    .await?;
+    let rows = select_classes!(
+        "WHERE c.deleted_at IS NULL AND ($1::uuid IS NULL OR c.teacher_id = $1)
+         ORDER BY c.name, c.id LIMIT $2 OFFSET $3",
+        teacher,
+        page.limit,
+        page.offset
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(Paged { rows, total })
+}
+
+/// Who teaches a class, deleted or not: its events still have a reader.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn teacher(conn: &mut PgConnection, id: ClassId) -> Result<Option<UserId>, StoreError> {
+    let teacher = sqlx::query_scalar!("SELECT teacher_id FROM classes WHERE id = $1", id.0)
+        .fetch_optional(conn)
+        .await?;
+    Ok(teacher.map(UserId::from))
+}
+
+/// Adds a class.
+///
+/// # Errors
+/// [`StoreError::Taken`] with `classes_code`, or when the database does not do it.
+pub async fn create(conn: &mut PgConnection, class: &NewClass) -> Result<(), StoreError> {
+    sqlx::query!(
+        "INSERT INTO classes (id, organisation_id, code, name, description, teacher_id, capacity, created_at, updated_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8)",
+        class.id.0,
+        class.organisation_id.0,
+        class.code,
+        class.name,
+        class.description,
+        class.teacher_id.0,
+        class.capacity,
+        class.created_at
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Changes a class. `false` when there is none of that id.
+///
+/// # Errors
+/// [`StoreError::Taken`] with `classes_code`, or when the database does not do it.
+pub async fn update(
+    conn: &mut PgConnection,
+    id: ClassId,
+    change: &ClassChange,
+    at: DateTime<Utc>,
+) -> Result<bool, StoreError> {
+    let done = sqlx::query!(
+        "UPDATE classes SET code = coalesce($2, code), name = coalesce($3, name),
+             description = coalesce($4, description), teacher_id = coalesce($5, teacher_id),
+             capacity = coalesce($6, capacity), is_active = coalesce($7, is_active), updated_at = $8
+         WHERE id = $1 AND deleted_at IS NULL",
+        id.0,
+        change.code,
+        change.name,
+        change.description,
+        change.teacher_id.map(|id| id.0),
+        change.capacity,
+        change.is_active,
+        at
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Marks a class as deleted and frees its cameras. `false` when there is none of that id.
+///
+/// # Errors
+/// When the database does not do it.
+pub async fn delete(conn: &mut PgConnection, id: ClassId, at: DateTime<Utc>) -> Result<bool, StoreError> {
+    sqlx::query!(
+        "DELETE FROM class_cameras WHERE class_id = $1 AND valid_to IS NULL AND valid_from >= $2",
+        id.0,
+        at
+    )
+    .execute(&mut *conn)
+    .await?;
+    sqlx::query!("UPDATE class_cameras SET valid_to = $2 WHERE class_id = $1 AND valid_to IS NULL", id.0, at)
+        .execute(&mut *conn)
+        .await?;
+    let done = sqlx::query!(
+        "UPDATE classes SET deleted_at = $2, updated_at = $2, is_active = false WHERE id = $1 AND deleted_at IS NULL",
+        id.0,
+        at
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// The rules of a class as of `at`; the defaults where none were set.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn settings(
+    conn: &mut PgConnection,
+    id: ClassId,
+    at: DateTime<Utc>,
+) -> Result<ClassSettings, StoreError> {
+    let found = sqlx::query_as!(
+        ClassSettings,
+        "SELECT late_after_seconds, qr_ttl_seconds, certain_is_enough, votes_wanted FROM class_settings
+         WHERE class_id = $1 AND valid_from <= $2 AND (valid_to IS NULL OR valid_to > $2)",
+        id.0,
+        at
+    );
+    Ok(found.fetch_optional(conn).await?.unwrap_or_default())
+}
+
+/// Sets the rules of a class from `at` on.
+///
+/// # Errors
+/// When the database does not do it.
+pub async fn set_settings(
+    conn: &mut PgConnection,
+    id: ClassId,
+    settings: ClassSettings,
+    at: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    lock(&mut *conn, id).await?;
+    sqlx::query!(
+        "UPDATE class_settings SET valid_to = $2 WHERE class_id = $1 AND valid_to IS NULL AND valid_from < $2",
+        id.0,
+        at
+    )
+    .execute(&mut *conn)
+    .await?;
+    sqlx::query!(
+        "INSERT INTO class_settings
+             (class_id, valid_from, late_after_seconds, qr_ttl_seconds, certain_is_enough, votes_wanted)
+         VALUES ($1, $2, $3, $4, $5, $6)
+         ON CONFLICT (class_id, valid_from) DO UPDATE SET
+             late_after_seconds = EXCLUDED.late_after_seconds, qr_ttl_seconds = EXCLUDED.qr_ttl_seconds,
+             certain_is_enough = EXCLUDED.certain_is_enough, votes_wanted = EXCLUDED.votes_wanted",
+        id.0,
+        at,
+        settings.late_after_seconds,
+        settings.qr_ttl_seconds,
+        settings.certain_is_enough,
+        settings.votes_wanted
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Holds a class until the end of the transaction, so that what is decided about it from its rows stays true.
+///
+/// # Errors
+/// When the database does not do it.
+pub async fn lock(conn: &mut PgConnection, id: ClassId) -> Result<(), StoreError> {
+    sqlx::query!("SELECT id FROM classes WHERE id = $1 FOR UPDATE", id.0).fetch_optional(conn).await?;
+    Ok(())
+}
+
+/// The cameras that look at a class now.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn cameras(conn: &mut PgConnection, id: ClassId) -> Result<Vec<CameraId>, StoreError> {
+    let ids = sqlx::query_scalar!(
+        "SELECT camera_id FROM class_cameras WHERE class_id = $1 AND valid_to IS NULL ORDER BY camera_id",
+        id.0
+    );
+    Ok(ids.fetch_all(conn).await?.into_iter().map(CameraId::from).collect())
+}
+
+/// Lets a camera look at a class from `at` on. Nothing changes when it already does.
+///
+/// # Errors
+/// When the database does not do it.
+pub async fn add_camera(
+    conn: &mut PgConnection,
+    id: ClassId,
+    camera: CameraId,
+    at: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "INSERT INTO class_cameras (class_id, camera_id, valid_from) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+        id.0,
+        camera.0,
+        at
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Takes a camera away from a class from `at` on. `false` when it did not look at it.
+///
+/// # Errors
+/// When the database does not do it.
+pub async fn remove_camera(
+    conn: &mut PgConnection,
+    id: ClassId,
+    camera: CameraId,
+    at: DateTime<Utc>,
+) -> Result<bool, StoreError> {
+    let never = sqlx::query!(
+        "DELETE FROM class_cameras WHERE class_id = $1 AND camera_id = $2 AND valid_to IS NULL AND valid_from >= $3",
+        id.0,
+        camera.0,
+        at
+    )
+    .execute(&mut *conn)
+    .await?;
+    let ended = sqlx::query!(
+        "UPDATE class_cameras SET valid_to = $3 WHERE class_id = $1 AND camera_id = $2 AND valid_to IS NULL",
+        id.0,
+        camera.0,
+        at
+    )
+    .execute(conn)
+    .await?;
+    Ok(never.rows_affected() + ended.rows_affected() == 1)
+}

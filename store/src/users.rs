@@ -1,0 +1,316 @@
+//! People: accounts, sign-in, students. Written by the api.
+//!
+//! A deleted person stays as a row, because records point to it, and is invisible to everything here.
+
+use crate::{
+    StoreError,
+    pages::{Page, Paged},
+};
+use chrono::{DateTime, Utc};
+use rollcall_schemas::{
+    id::{OrganisationId, UserId},
+    role::Role,
+};
+use sqlx::PgConnection;
+use std::fmt;
+use uuid::Uuid;
+
+/// A person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// The id.
+    pub id: UserId,
+    /// The organisation.
+    pub organisation_id: OrganisationId,
+    /// The e-mail address, unique whatever the case.
+    pub email: String,
+    /// The full name.
+    pub full_name: String,
+    /// The role.
+    pub role: Role,
+    /// The roll number, for students.
+    pub roll_number: Option<String>,
+    /// How many face photographs are enrolled.
+    pub face_photos: i64,
+    /// When the account was made.
+    pub created_at: DateTime<Utc>,
+    /// When it last changed.
+    pub updated_at: DateTime<Utc>,
+}
+
+/// A person to be added.
+#[derive(Clone)]
+pub struct NewUser {
+    /// The id.
+    pub id: UserId,
+    /// The organisation.
+    pub organisation_id: OrganisationId,
+    /// The e-mail address.
+    pub email: String,
+    /// The full name.
+    pub full_name: String,
+    /// The role.
+    pub role: Role,
+    /// The roll number, for students.
+    pub roll_number: Option<String>,
+    /// The bcrypt hash; absent for people who do not sign in.
+    pub password_hash: Option<String>,
+    /// When.
+    pub created_at: DateTime<Utc>,
+}
+
+/// What changes about a person; what is absent stays.
+#[derive(Clone, Default)]
+pub struct UserChange {
+    /// The e-mail address.
+    pub email: Option<String>,
+    /// The full name.
+    pub full_name: Option<String>,
+    /// The role.
+    pub role: Option<Role>,
+    /// The roll number.
+    pub roll_number: Option<String>,
+    /// The bcrypt hash.
+    pub password_hash: Option<String>,
+}
+
+/// Which people are wanted.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct UserFilter {
+    /// Those of one role.
+    pub role: Option<Role>,
+    /// Those enrolled now in a class of this teacher.
+    pub taught_by: Option<UserId>,
+}
+
+/// What a sign-in is checked against.
+pub struct SignIn {
+    /// The person.
+    pub user: User,
+    /// The bcrypt hash, if the person may sign in.
+    pub password_hash: Option<String>,
+}
+
+impl fmt::Debug for SignIn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SignIn({})", self.user.id)
+    }
+}
+
+/// How many failures lock an account, and until when.
+#[derive(Clone, Copy, Debug)]
+pub struct LockRule {
+    /// The failure that locks.
+    pub failures: i32,
+    /// Until when the lock would hold.
+    pub locked_until: DateTime<Utc>,
+}
+
+struct Row {
+    id: Uuid,
+    organisation_id: Uuid,
+    email: String,
+    full_name: String,
+    role: String,
+    roll_number: Option<String>,
+    face_photos: i64,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+}
+
+impl TryFrom<Row> for User {
+    type Error = StoreError;
+
+    fn try_from(row: Row) -> Result<Self, StoreError> {
+        Ok(Self {
+            id: row.id.into(),
+            organisation_id: row.organisation_id.into(),
+            role: Role::parse(&row.role).ok_or_else(|| StoreError::corrupt("users", "role", &row.role))?,
+            email: row.email,
+            full_name: row.full_name,
+            roll_number: row.roll_number,
+            face_photos: row.face_photos,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        })
+    }
+}
+
+macro_rules! select_users {
+    ($rest:literal $(, $argument:expr)* $(,)?) => {
+        sqlx::query_as!(
+            Row,
+            r#"SELECT u.id, u.organisation_id, u.email, u.full_name, u.role, u.roll_number, u.created_at, u.updated_at,
+                      (SELECT count(*) FROM face_photos p WHERE p.user_id = u.id) AS "face_photos!"
+               FROM users u "# + $rest,
+            $($argument),*
+        )
+    };
+}
+
+/// The person of that id.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn find(conn: &mut PgConnection, id: UserId) -> Result<Option<User>, StoreError> {
+    let row = select_users!("WHERE u.id = $1 AND u.deleted_at IS NULL", id.0).fetch_optional(conn).await?;
+    row.map(User::try_from).transpose()
+}
+
+/// A page of people, by name.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn list(
+    conn: &mut PgConnection,
+    filter: UserFilter,
+    page: Page,
+) -> Result<Paged<User>, StoreError> {
+    let role = filter.role.map(Role::as_str);
+    let taught_by = filter.taught_by.map(Uuid::from);
+    let total = sqlx::query_scalar!(
+        r#"SELECT count(*) AS "total!" FROM users u
+           WHERE u.deleted_at IS NULL AND ($1::text IS NULL OR u.role = $1)
+             AND ($2::uuid IS NULL OR u.id IN (SELECT e.student_id FROM enrolments e JOIN classes c ON c.id = e.class_id
+                 WHERE c.teacher_id = $2 AND c.deleted_at IS NULL AND e.valid_to IS NULL))"#,
+        role,
+        taught_by
+    )
+    .fetch_one(&mut *conn)
+    .await?;
+    let rows = select_users!(
+        "WHERE u.deleted_at IS NULL AND ($1::text IS NULL OR u.role = $1)
+           AND ($2::uuid IS NULL OR u.id IN (SELECT e.student_id FROM enrolments e JOIN classes c ON c.id = e.class_id
+               WHERE c.teacher_id = $2 AND c.deleted_at IS NULL AND e.valid_to IS NULL))
+         ORDER BY u.full_name, u.id LIMIT $3 OFFSET $4",
+        role,
+        taught_by,
+        page.limit,
+        page.offset
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(Paged { rows: rows.into_iter().map(User::try_from).collect::<Result<_, _>>()?, total })
+}
+
+/// Adds a person.
+///
+/// # Errors
+/// [`StoreError::Taken`] with `users_email` or `users_roll_number`, or when the database does not do it.
+pub async fn create(conn: &mut PgConnection, user: &NewUser) -> Result<(), StoreError> {
+    sqlx::query!(
+        "INSERT INTO users (id, organisation_id, email, full_name, role, roll_number, password_hash, created_at, updated_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8)",
+        user.id.0,
+        user.organisation_id.0,
+        user.email,
+        user.full_name,
+        user.role.as_str(),
+        user.roll_number,
+        user.password_hash,
+        user.created_at
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Changes a person. `false` when there is none of that id.
+///
+/// # Errors
+/// [`StoreError::Taken`] with `users_email` or `users_roll_number`, or when the database does not do it.
+pub async fn update(
+    conn: &mut PgConnection,
+    id: UserId,
+    change: &UserChange,
+    at: DateTime<Utc>,
+) -> Result<bool, StoreError> {
+    let done = sqlx::query!(
+        "UPDATE users SET email = coalesce($2, email), full_name = coalesce($3, full_name), role = coalesce($4, role),
+             roll_number = coalesce($5, roll_number), password_hash = coalesce($6, password_hash), updated_at = $7
+         WHERE id = $1 AND deleted_at IS NULL",
+        id.0,
+        change.email,
+        change.full_name,
+        change.role.map(Role::as_str),
+        change.roll_number,
+        change.password_hash,
+        at
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Marks a person as deleted. `false` when there is none of that id.
+///
+/// # Errors
+/// When the database does not do it.
+pub async fn delete(conn: &mut PgConnection, id: UserId, at: DateTime<Utc>) -> Result<bool, StoreError> {
+    let done = sqlx::query!(
+        "UPDATE users SET deleted_at = $2, updated_at = $2, password_hash = NULL WHERE id = $1 AND deleted_at IS NULL",
+        id.0,
+        at
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Begins an attempt to sign in: counts it as failed until [`sign_in_succeeded`] says otherwise, so that attempts made
+/// at the same time are counted too. `None` when there is no such account, or when it is locked: see [`locked_until`].
+///
+/// # Errors
+/// When the database does not do it.
+pub async fn begin_sign_in(
+    conn: &mut PgConnection,
+    email: &str,
+    at: DateTime<Utc>,
+    rule: LockRule,
+) -> Result<Option<SignIn>, StoreError> {
+    let counted = sqlx::query!(
+        "UPDATE users
+         SET failed_logins = CASE WHEN failed_logins + 1 < $3 THEN failed_logins + 1 ELSE 0 END,
+             locked_until = CASE WHEN failed_logins + 1 < $3 THEN NULL ELSE $4::timestamptz END
+         WHERE lower(email) = lower($1) AND deleted_at IS NULL AND (locked_until IS NULL OR locked_until <= $2)
+         RETURNING id, password_hash",
+        email,
+        at,
+        rule.failures,
+        rule.locked_until
+    )
+    .fetch_optional(&mut *conn)
+    .await?;
+    let Some(counted) = counted else { return Ok(None) };
+    let user = find(conn, counted.id.into()).await?;
+    Ok(user.map(|user| SignIn { user, password_hash: counted.password_hash }))
+}
+
+/// Ends an attempt that succeeded: the failures before it are forgotten.
+///
+/// # Errors
+/// When the database does not do it.
+pub async fn sign_in_succeeded(conn: &mut PgConnection, id: UserId) -> Result<(), StoreError> {
+    sqlx::query!("UPDATE users SET failed_logins = 0, locked_until = NULL WHERE id = $1", id.0)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Until when the account of that address is locked, if it is.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn locked_until(
+    conn: &mut PgConnection,
+    email: &str,
+    at: DateTime<Utc>,
+) -> Result<Option<DateTime<Utc>>, StoreError> {
+    let locked = sqlx::query_scalar!(
+        r#"SELECT locked_until AS "until!" FROM users
+           WHERE lower(email) = lower($1) AND deleted_at IS NULL AND locked_until > $2"#,
+        email,
+        at
+    );
+    Ok(locked.fetch_optional(conn).await?)
+}
