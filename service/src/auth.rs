@@ -1,0 +1,14 @@
+//! Who is calling: access tokens and API keys, verified without a database. Shared by `api` and `ingest`.
+//!
+//! What a caller may do is said by the routes; who may sign in, and with what, is the `api`'s.
+
+mod api_key;
+mod principal;
+mod token;
+
+pub use api_key::{API_KEY_HEADER, ApiKey};
+pub use principal::{Authenticator, Camera, KeySource, Principal, User};
+pub use token::{Claims, SigningKeyError, TokenConfig, TokenSigner, generate_signing_key, jwks};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,212 @@
+//! From a request's headers to who is calling.
+
+use super::{
+    api_key::{API_KEY_HEADER, ApiKey},
+    token::{TokenConfig, signed_claims},
+};
+use crate::{clock::Clock, http::Problem};
+use axum::extract::{FromRef, FromRequestParts};
+use chrono::{DateTime, TimeDelta, Utc};
+use http::{HeaderMap, header, request::Parts};
+use jsonwebtoken::decode_header;
+use rollcall_schemas::{
+    code::Code,
+    feed::AuthFact,
+    id::{ApiKeyId, CameraId, UserId},
+    role::Role,
+};
+use std::{collections::HashMap, sync::Arc};
+
+/// How far the clocks of two of our machines may be apart.
+const CLOCK_SKEW: TimeDelta = TimeDelta::seconds(60);
+
+/// What is known of keys and revocations: the AUTH feed, by the key of its entries (`signing-key/<kid>`,
+/// `api-key/<id>`, `revocation/<user>`).
+pub trait KeySource: Send + Sync + 'static {
+    /// The entry of that key.
+    fn find(&self, key: &str) -> Option<AuthFact>;
+}
+
+impl<F: Fn(&str) -> Option<AuthFact> + Send + Sync + 'static> KeySource for F {
+    fn find(&self, key: &str) -> Option<AuthFact> {
+        self(key)
+    }
+}
+
+impl KeySource for HashMap<String, AuthFact> {
+    fn find(&self, key: &str) -> Option<AuthFact> {
+        self.get(key).cloned()
+    }
+}
+
+/// A signed-in user. As an extractor it refuses cameras (`403`) and everybody unknown (`401`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// The user.
+    pub user_id: UserId,
+    /// Their role when the token was issued.
+    pub role: Role,
+    /// Their e-mail address.
+    pub email: String,
+}
+
+impl User {
+    /// Passes users of one of these roles only.
+    ///
+    /// # Errors
+    /// `403` for everybody else.
+    pub fn require(&self, roles: &[Role]) -> Result<(), Problem> {
+        if roles.contains(&self.role) { Ok(()) } else { Err(Problem::forbidden("your role may not do this")) }
+    }
+}
+
+/// A camera, by its API key. As an extractor it refuses users (`403`) and everybody unknown (`401`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Camera {
+    /// The camera.
+    pub camera_id: CameraId,
+    /// The key it used.
+    pub key_id: ApiKeyId,
+}
+
+/// Whoever is calling. As an extractor it refuses everybody unknown (`401`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Principal {
+    /// A user with an access token.
+    User(User),
+    /// A camera with an API key.
+    Camera(Camera),
+}
+
+/// Verifies access tokens and API keys. Clones share the keys.
+#[derive(Clone)]
+pub struct Authenticator {
+    keys: Arc<dyn KeySource>,
+    config: Arc<TokenConfig>,
+    clock: Clock,
+}
+
+impl Authenticator {
+    /// Verifies with what `keys` knows, at the time of `clock`.
+    pub fn new(keys: impl KeySource, config: TokenConfig, clock: Clock) -> Self {
+        Self { keys: Arc::new(keys), config: Arc::new(config), clock }
+    }
+
+    /// Who is calling, by `Authorization: Bearer` or else by `X-API-Key`.
+    ///
+    /// # Errors
+    /// `401` when there are no credentials, or they are not good (any more).
+    pub fn authenticate(&self, headers: &HeaderMap) -> Result<Principal, Problem> {
+        if let Some(value) = headers.get(header::AUTHORIZATION) {
+            let bearer = value.to_str().ok().and_then(|value| value.split_once(' '));
+            let token = bearer.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+            let (_, token) = token.ok_or_else(|| Problem::unauthenticated("only bearer tokens are taken"))?;
+            return self.verify_token(token.trim()).map(Principal::User);
+        }
+        if let Some(value) = headers.get(API_KEY_HEADER) {
+            return self.verify_api_key(value.to_str().unwrap_or_default()).map(Principal::Camera);
+        }
+        Err(Problem::unauthenticated("an access token or an API key is needed"))
+    }
+
+    /// The user of an access token.
+    ///
+    /// # Errors
+    /// `AUTH_TOKEN_EXPIRED` when it was good once, `AUTH_TOKEN_INVALID` when it never was; both `401`.
+    pub fn verify_token(&self, token: &str) -> Result<User, Problem> {
+        let now = self.clock.now();
+        let kid = decode_header(token).ok().and_then(|header| header.kid).ok_or_else(invalid_token)?;
+        let key = self.signing_key(&kid, now).ok_or_else(invalid_token)?;
+        let claims = signed_claims(token, &key, &self.config).ok_or_else(invalid_token)?;
+        if claims.iat > (now + CLOCK_SKEW).timestamp() {
+            return Err(invalid_token());
+        }
+        // A token is good before its `exp`, not at it (RFC 7519, section 4.1.4).
+        if claims.exp <= now.timestamp() || self.is_revoked(claims.user_id, claims.iat) {
+            return Err(Problem::new(Code::AuthTokenExpired, "the access token is no longer valid"));
+        }
+        Ok(User { user_id: claims.user_id, role: claims.role, email: claims.email })
+    }
+
+    /// The camera of an API key.
+    ///
+    /// # Errors
+    /// `401`, the same whether the key is unknown, revoked, expired or has another secret.
+    pub fn verify_api_key(&self, text: &str) -> Result<Camera, Problem> {
+        let refused = || Problem::new(Code::AuthTokenInvalid, "the API key is not valid");
+        let key = ApiKey::parse(text).ok_or_else(refused)?;
+        match self.keys.find(&format!("api-key/{}", key.key_id)) {
+            Some(AuthFact::ApiKey { key_id, secret_sha256, camera_id, expires_at, revoked: false })
+                if key_id == key.key_id
+                    && key.matches(&secret_sha256)
+                    && expires_at.is_none_or(|end| self.clock.now() < end) =>
+            {
+                Ok(Camera { camera_id, key_id })
+            }
+            _ => Err(refused()),
+        }
+    }
+
+    fn signing_key(&self, kid: &str, now: DateTime<Utc>) -> Option<String> {
+        match self.keys.find(&format!("signing-key/{kid}"))? {
+            AuthFact::SigningKey { public_key, retires_at, .. } if retires_at.is_none_or(|end| now < end) => {
+                Some(public_key)
+            }
+            _ => None,
+        }
+    }
+
+    /// Tokens tell the second only: one issued in the very second of the revocation is refused with the older ones.
+    fn is_revoked(&self, user_id: UserId, issued_at: i64) -> bool {
+        match self.keys.find(&format!("revocation/{user_id}")) {
+            Some(AuthFact::Revocation { issued_before, .. }) => issued_at <= issued_before.timestamp(),
+            _ => false,
+        }
+    }
+}
+
+fn invalid_token() -> Problem {
+    Problem::new(Code::AuthTokenInvalid, "the access token is not valid")
+}
+
+impl<S> FromRequestParts<S> for Principal
+where
+    S: Send + Sync,
+    Authenticator: FromRef<S>,
+{
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        Authenticator::from_ref(state).authenticate(&parts.headers)
+    }
+}
+
+impl<S> FromRequestParts<S> for User
+where
+    S: Send + Sync,
+    Authenticator: FromRef<S>,
+{
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match Principal::from_request_parts(parts, state).await? {
+            Principal::User(user) => Ok(user),
+            Principal::Camera(_) => Err(Problem::forbidden("a camera may only push its own frames")),
+        }
+    }
+}
+
+impl<S> FromRequestParts<S> for Camera
+where
+    S: Send + Sync,
+    Authenticator: FromRef<S>,
+{
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match Principal::from_request_parts(parts, state).await? {
+            Principal::Camera(camera) => Ok(camera),
+            Principal::User(_) => Err(Problem::forbidden("only a camera may do this, with its API key")),
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! The two envelopes, and how an answer gets into one.
+//!
+//! A handler's [`Success`] or [`Problem`] becomes a response that carries what to say as an extension; [`render`], a
+//! layer that knows the clock, writes the envelope. So every body is written in one place, and what others answered
+//! without an envelope (an unknown route, axum's own refusals) gets one there too.
+
+use super::problem::Problem;
+use crate::clock::Clock;
+use axum::{
+    body::Body,
+    extract::{Request, State},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use chrono::{DateTime, Utc};
+use http::{HeaderValue, StatusCode, header};
+use rollcall_schemas::code::Code;
+use serde::Serialize;
+use serde_json::{Value, json, value::RawValue};
+use std::borrow::Cow;
+
+/// An answer of success, to be put into its envelope.
+#[derive(Debug)]
+pub struct Success<T> {
+    status: StatusCode,
+    code: Cow<'static, str>,
+    data: T,
+    meta: Value,
+}
+
+impl<T: Serialize> Success<T> {
+    /// `200`, code `OK`.
+    pub fn ok(data: T) -> Self {
+        Self::new(StatusCode::OK, "OK", data)
+    }
+
+    /// `201`, with a code such as `USER_CREATED`.
+    pub fn created(code: impl Into<Cow<'static, str>>, data: T) -> Self {
+        Self::new(StatusCode::CREATED, code, data)
+    }
+
+    /// `202`, with a code such as `FRAME_ACCEPTED`.
+    pub fn accepted(code: impl Into<Cow<'static, str>>, data: T) -> Self {
+        Self::new(StatusCode::ACCEPTED, code, data)
+    }
+
+    /// Any other status of success.
+    pub fn new(status: StatusCode, code: impl Into<Cow<'static, str>>, data: T) -> Self {
+        Self { status, code: code.into(), data, meta: json!({}) }
+    }
+
+    /// Adds what is said about the data, such as its page.
+    pub fn with_meta(mut self, meta: Value) -> Self {
+        self.meta = meta;
+        self
+    }
+}
+
+impl<T: Serialize> IntoResponse for Success<T> {
+    fn into_response(self) -> Response {
+        match serde_json::value::to_raw_value(&self.data) {
+            Ok(data) => {
+                let answer = Answer { code: self.code, data: data.into(), meta: self.meta };
+                let mut response = self.status.into_response();
+                response.extensions_mut().insert(answer);
+                response
+            }
+            Err(error) => Problem::internal(error).into_response(),
+        }
+    }
+}
+
+/// What a success is to say, on its way to [`render`].
+#[derive(Clone)]
+struct Answer {
+    code: Cow<'static, str>,
+    data: std::sync::Arc<RawValue>,
+    meta: Value,
+}
+
+/// The envelope of success, as clients see it.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct SuccessEnvelope<T> {
+    /// Always true.
+    pub success: bool,
+    /// What was done: `OK`, `USER_CREATED`.
+    pub code: Cow<'static, str>,
+    /// The answer itself.
+    pub data: T,
+    /// What is said about the data, such as its page.
+    pub meta: Value,
+    /// When it was answered.
+    pub timestamp: DateTime<Utc>,
+}
+
+/// The envelope of refusal, as clients see it.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct ErrorEnvelope {
+    /// Always false.
+    pub success: bool,
+    /// What went wrong.
+    pub error: ErrorBody,
+    /// When it was answered.
+    pub timestamp: DateTime<Utc>,
+}
+
+/// What went wrong.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct ErrorBody {
+    /// For programs.
+    #[schema(value_type = String)]
+    pub code: Code,
+    /// For people.
+    pub message: Cow<'static, str>,
+    /// More for programs, such as each field with its error.
+    pub details: Value,
+}
+
+/// Puts what the routes answered into its envelope.
+pub(super) async fn render(State(clock): State<Clock>, request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    if let Some(answer) = response.extensions_mut().remove::<Answer>() {
+        let Answer { code, data, meta } = answer;
+        let envelope = SuccessEnvelope { success: true, code, data: &*data, meta, timestamp: clock.now() };
+        return write(response, &envelope);
+    }
+    let problem = match response.extensions_mut().remove::<Problem>() {
+        Some(problem) => problem,
+        None if is_bare_refusal(&response) => Problem::of_status(response.status()),
+        None => return response,
+    };
+    problem.log();
+    let (code, message, details) = (problem.code, problem.message, problem.details);
+    let error = ErrorBody { code, message, details };
+    write(response, &ErrorEnvelope { success: false, error, timestamp: clock.now() })
+}
+
+/// Whether a refusal has no JSON of its own; one that has speaks another protocol (Engine.IO, JWKS).
+fn is_bare_refusal(response: &Response) -> bool {
+    let is_error = response.status().is_client_error() || response.status().is_server_error();
+    let content_type = response.headers().get(header::CONTENT_TYPE);
+    let is_json = content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/json"));
+    is_error && !is_json
+}
+
+/// Replaces the body and keeps the head: status, `Allow`, `Location`, cookies.
+fn write(response: Response, envelope: &impl Serialize) -> Response {
+    let (mut head, _) = response.into_parts();
+    let body = serde_json::to_vec(envelope).expect("an envelope of plain data can be written");
+    head.headers.remove(header::CONTENT_LENGTH);
+    head.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Response::from_parts(head, Body::from(body))
+}

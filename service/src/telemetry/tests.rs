@@ -1,0 +1,101 @@
+use super::*;
+use serde_json::Value;
+use std::{io, sync::Arc};
+use tracing::subscriber::with_default;
+
+const INCOMING: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+#[derive(Clone, Default)]
+struct Lines(Arc<parking_lot::Mutex<Vec<u8>>>);
+
+impl io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Lines {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().clone()).unwrap()
+    }
+}
+
+fn logged(format: LogFormat, work: impl FnOnce()) -> String {
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let config = TelemetryConfig { format, ..TelemetryConfig::default() };
+    let (subscriber, _provider) = subscriber(&config, move || writer.clone()).unwrap();
+    with_default(subscriber, work);
+    lines.text()
+}
+
+#[test]
+fn a_trace_is_taken_up_passed_on_and_logged() {
+    let text = logged(LogFormat::Json, || {
+        let span = tracing::info_span!("request", route = "/frames");
+        continue_trace(&span, INCOMING);
+        let _entered = span.enter();
+        let passed_on = current_traceparent().unwrap();
+        assert!(passed_on.starts_with("00-4bf92f3577b34da6a3ce929d0e0e4736-"), "{passed_on}");
+        assert_ne!(passed_on, INCOMING, "the next span is a child of ours, not a sibling");
+        tracing::info!(frames = 3, "taken");
+    });
+    let line: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(line["trace_id"], "4bf92f3577b34da6a3ce929d0e0e4736");
+    assert_eq!((&line["message"], &line["frames"]), (&"taken".into(), &3.into()));
+    assert_eq!(line["span"]["route"], "/frames");
+}
+
+#[test]
+fn a_trace_has_an_id_without_anybody_asking() {
+    let text = logged(LogFormat::Pretty, || {
+        let _entered = tracing::info_span!("tick").entered();
+        let traceparent = current_traceparent().unwrap();
+        tracing::info!(trace = &traceparent[3..35], "taken");
+    });
+    let id = text.split_once("trace_id=").unwrap().1.trim_end();
+    assert_eq!(id.len(), 32);
+    assert_eq!(text.matches(id).count(), 2, "{text}");
+}
+
+#[test]
+fn nonsense_starts_a_trace_of_its_own() {
+    logged(LogFormat::Json, || {
+        for nonsense in ["", "00-zz", "00-00000000000000000000000000000000-00f067aa0ba902b7-01"] {
+            let span = tracing::info_span!("request");
+            continue_trace(&span, nonsense);
+            let _entered = span.enter();
+            assert!(current_traceparent().is_some(), "{nonsense:?}");
+        }
+    });
+}
+
+#[test]
+fn outside_any_span_there_is_no_trace() {
+    let text = logged(LogFormat::Json, || {
+        assert_eq!(current_traceparent(), None);
+        tracing::info!("alone");
+    });
+    assert_eq!(serde_json::from_str::<Value>(&text).unwrap().get("trace_id"), None);
+}
+
+#[test]
+fn a_filter_that_cannot_be_read_is_refused() {
+    let config = TelemetryConfig { filter: "rollcall=loudly".into(), ..TelemetryConfig::default() };
+    assert!(matches!(subscriber(&config, io::stderr), Err(TelemetryError::Filter(..))));
+}
+
+#[test]
+fn metrics_render_with_buckets_for_durations() {
+    let handle = metrics();
+    metrics::histogram!("telemetry_test_seconds").record(0.003);
+    metrics::counter!("telemetry_test_total").increment(2);
+    let text = handle.render();
+    assert!(text.contains("telemetry_test_total 2"), "{text}");
+    assert!(text.contains("telemetry_test_seconds_bucket{le=\"0.005\"} 1"), "{text}");
+}
