@@ -17,6 +17,8 @@ CREATE TABLE sessions (
 CREATE INDEX sessions_class ON sessions (class_id, starts_at DESC);
 -- Due to be closed by the timer.
 CREATE INDEX sessions_due ON sessions (ends_at) WHERE state = 'active';
+-- Due to be announced as pending.
+CREATE INDEX sessions_upcoming ON sessions (starts_at) WHERE state = 'scheduled';
 
 CREATE TABLE qr_tokens (
     id          uuid PRIMARY KEY,

@@ -36,8 +36,12 @@ CREATE TABLE face_votes (
     session_id   uuid NOT NULL REFERENCES sessions,
     student_id   uuid NOT NULL REFERENCES users,
     sighting_id  uuid NOT NULL,
+    -- Several packs may look at one frame: it is still one look.
+    frame_id     uuid NOT NULL,
     captured_at  timestamptz NOT NULL,
     similarity   real NOT NULL,
+    -- Whether it reached the pack's `certain` threshold.
+    certain      boolean NOT NULL,
     PRIMARY KEY (session_id, student_id, sighting_id)
 );
 

@@ -4,14 +4,19 @@
 //! rows, and hold no rule of the house: rules are in `attendance-worker::policy`, and time and ids come from the caller.
 //! Every query is checked against the schema at compile time (`.sqlx`), and every statement fits an index.
 
+pub mod attendance;
 pub mod attendance_views;
 pub mod cameras;
 pub mod classes;
 pub mod enrolments;
+pub mod faces;
+pub mod ledger;
+pub mod looks;
 pub mod organisations;
 pub mod outbox;
 pub mod pages;
 pub mod session_views;
+pub mod sessions;
 pub mod users;
 
 use sqlx::{

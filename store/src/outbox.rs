@@ -85,6 +85,25 @@ pub async fn begin_handling(
     Ok(done.rows_affected() == 1)
 }
 
+/// [`begin_handling`] for many events: the ids of those whose effects are not committed yet.
+///
+/// # Errors
+/// When the database does not do it.
+pub async fn begin_handling_each(
+    tx: &mut PgConnection,
+    event_ids: &[Uuid],
+    handled_at: DateTime<Utc>,
+) -> Result<Vec<Uuid>, StoreError> {
+    let begun = sqlx::query_scalar!(
+        "INSERT INTO handled (event_id, handled_at)
+         SELECT DISTINCT event_id, $2::timestamptz FROM UNNEST($1::uuid[]) AS event (event_id) ORDER BY event_id
+         ON CONFLICT DO NOTHING RETURNING event_id",
+        event_ids,
+        handled_at
+    );
+    Ok(begun.fetch_all(tx).await?)
+}
+
 /// Adds `messages` to the transaction, in order, as consequences of `cause`. One that is already there stays as it is.
 ///
 /// # Errors
@@ -95,33 +114,49 @@ pub async fn enqueue(
     created_at: DateTime<Utc>,
     messages: &[OutboxMessage],
 ) -> Result<(), StoreError> {
+    let messages: Vec<_> = messages.iter().map(|message| (cause, message.clone())).collect();
+    enqueue_each(tx, created_at, &messages).await?;
+    Ok(())
+}
+
+/// Adds messages to the transaction, in order, each as a consequence of its own cause, and returns the ids of those that
+/// were not there already. After the commit these may be published without reading them again, apart from entries of
+/// feeds, which [`deliver`] keeps in order; [`mark_published`] follows.
+///
+/// # Errors
+/// When the database does not do it.
+pub async fn enqueue_each(
+    tx: &mut PgConnection,
+    created_at: DateTime<Utc>,
+    messages: &[(Uuid, OutboxMessage)],
+) -> Result<Vec<Uuid>, StoreError> {
     if messages.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
-    let ids: Vec<Uuid> = messages.iter().map(|message| message.id).collect();
-    let subjects: Vec<String> = messages.iter().map(|message| message.subject.to_string()).collect();
+    let causes: Vec<Uuid> = messages.iter().map(|(cause, _)| *cause).collect();
+    let ids: Vec<Uuid> = messages.iter().map(|(_, message)| message.id).collect();
+    let subjects: Vec<String> = messages.iter().map(|(_, message)| message.subject.to_string()).collect();
     let headers: Vec<serde_json::Value> =
-        messages.iter().map(|message| serde_json::json!(message.headers)).collect();
-    let payloads: Vec<Vec<u8>> = messages.iter().map(|message| message.payload.clone()).collect();
-    let feeds: Vec<bool> = messages.iter().map(|message| message.is_feed).collect();
-    sqlx::query!(
+        messages.iter().map(|(_, message)| serde_json::json!(message.headers)).collect();
+    let payloads: Vec<&[u8]> = messages.iter().map(|(_, message)| message.payload.as_slice()).collect();
+    let feeds: Vec<bool> = messages.iter().map(|(_, message)| message.is_feed).collect();
+    let added = sqlx::query_scalar!(
         "INSERT INTO outbox (id, cause, subject, headers, payload, is_feed, created_at)
-         SELECT id, $1, subject, headers, payload, is_feed, $2
-         FROM UNNEST($3::uuid[], $4::text[], $5::jsonb[], $6::bytea[], $7::boolean[])
-             WITH ORDINALITY AS message (id, subject, headers, payload, is_feed, place)
+         SELECT id, cause, subject, headers, payload, is_feed, $1
+         FROM UNNEST($2::uuid[], $3::uuid[], $4::text[], $5::jsonb[], $6::bytea[], $7::boolean[])
+             WITH ORDINALITY AS message (id, cause, subject, headers, payload, is_feed, place)
          ORDER BY place
-         ON CONFLICT (id) DO NOTHING",
-        cause,
+         ON CONFLICT (id) DO NOTHING
+         RETURNING id",
         created_at,
         &ids,
+        &causes,
         &subjects,
         &headers,
-        &payloads,
+        &payloads as &[&[u8]],
         &feeds
-    )
-    .execute(tx)
-    .await?;
-    Ok(())
+    );
+    Ok(added.fetch_all(tx).await?)
 }
 
 /// What went wrong between the outbox and the log.
@@ -240,17 +275,57 @@ async fn publish_feed_entry<E>(
     Ok(())
 }
 
-/// Marks without waiting for the disk: a mark that a crash forgets costs one repeated publish, which the log drops by
-/// its id, while an fsync for each would halve the rate of marks.
-async fn mark_published(pool: &PgPool, ids: &[Uuid]) -> Result<(), StoreError> {
+/// Marks messages as published, without waiting for the disk: a mark that a crash forgets costs one repeated publish,
+/// which the log drops by its id, while an fsync for each would halve the rate of marks.
+///
+/// # Errors
+/// When the database does not do it.
+pub async fn mark_published(pool: &PgPool, ids: &[Uuid]) -> Result<(), StoreError> {
     if ids.is_empty() {
         return Ok(());
     }
-    let mut tx = pool.begin().await?;
-    sqlx::query!("SET LOCAL synchronous_commit TO off").execute(&mut *tx).await?;
-    sqlx::query!("UPDATE outbox SET published = true WHERE id = ANY($1)", ids).execute(&mut *tx).await?;
-    tx.commit().await?;
+    // One statement is one transaction, and the setting is read when it commits.
+    sqlx::query!(
+        "WITH quick AS (SELECT set_config('synchronous_commit', 'off', true))
+         UPDATE outbox SET published = true FROM quick WHERE id = ANY($1)",
+        ids
+    )
+    .execute(pool)
+    .await?;
     Ok(())
+}
+
+/// Forgets at most `limit` messages that were published and created before `published_before`, and as many handled
+/// events from before `handled_before`. Returns how many rows there were.
+///
+/// What is forgotten is no longer recognised when it comes again, so both times lie further back than anything that the
+/// log can still deliver.
+///
+/// # Errors
+/// When the database does not do it.
+pub async fn purge(
+    pool: &PgPool,
+    published_before: DateTime<Utc>,
+    handled_before: DateTime<Utc>,
+    limit: i64,
+) -> Result<u64, StoreError> {
+    let published = sqlx::query!(
+        "DELETE FROM outbox WHERE id IN
+             (SELECT id FROM outbox WHERE published AND created_at < $1 ORDER BY created_at LIMIT $2)",
+        published_before,
+        limit
+    )
+    .execute(pool)
+    .await?;
+    let handled = sqlx::query!(
+        "DELETE FROM handled WHERE event_id IN
+             (SELECT event_id FROM handled WHERE handled_at < $1 ORDER BY handled_at LIMIT $2)",
+        handled_before,
+        limit
+    )
+    .execute(pool)
+    .await?;
+    Ok(published.rows_affected() + handled.rows_affected())
 }
 
 impl Row {

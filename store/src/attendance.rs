@@ -1,0 +1,377 @@
+//! Records of attendance and their history, as decisions read and change them. Written by the attendance worker only;
+//! what the api shows of them is in `attendance_views`.
+//!
+//! Everything works on sets of rows, so that a burst of marks costs a few statements, and touches rows in the order of
+//! their ids, so that two writers do not wait for each other in a circle.
+
+use crate::{StoreError, classes::ClassSettings, sessions::Session};
+use chrono::{DateTime, Utc};
+use rollcall_schemas::{
+    fact::{AttendanceStatus, Evidence, SessionState},
+    id::{AttendanceId, ClassId, ScanId, SessionId, SightingId, UserId},
+    scan::QrToken,
+};
+use sqlx::PgConnection;
+use std::net::IpAddr;
+use uuid::Uuid;
+
+/// What a record says, and what it rests on.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Mark {
+    /// The status.
+    pub status: AttendanceStatus,
+    /// Event time of the evidence; the end of the session for the absent.
+    pub marked_at: DateTime<Utc>,
+    /// The kind of evidence.
+    pub evidence: Evidence,
+    /// The scan, for a scan.
+    pub scan_id: Option<ScanId>,
+    /// The sighting, for a face.
+    pub sighting_id: Option<SightingId>,
+    /// Cosine similarity, for a face.
+    pub similarity: Option<f32>,
+}
+
+/// How the evidence of a mark got here.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// Where a scan came from.
+    pub ip: Option<IpAddr>,
+    /// What the client called itself.
+    pub user_agent: Option<String>,
+    /// The trace of the request that brought the evidence: 32 hexadecimal digits.
+    pub trace_id: Option<String>,
+}
+
+/// A record to be written.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Record {
+    /// The id, derived from session and student.
+    pub id: AttendanceId,
+    /// The session.
+    pub session_id: SessionId,
+    /// The student.
+    pub student_id: UserId,
+    /// What it says.
+    pub mark: Mark,
+    /// How the evidence got here.
+    pub origin: Origin,
+    /// When it is written.
+    pub recorded_at: DateTime<Utc>,
+}
+
+/// What a scan asks about.
+#[derive(Clone, Copy, Debug)]
+pub struct ScanQuestion {
+    /// What the code said.
+    pub token: QrToken,
+    /// Who scanned.
+    pub student_id: UserId,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// What is known of a scan's code, its session and the student, as of the scan.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ScanContext {
+    /// When the code ends.
+    pub expires_at: DateTime<Utc>,
+    /// Its session.
+    pub session: Session,
+    /// The rules the session began with.
+    pub settings: ClassSettings,
+    /// Whether the student was in the class when the code was scanned.
+    pub enrolled: bool,
+}
+
+/// What is known of each scan, in their order; `None` where no such code was ever shown. [`crate::sessions::share_of_tokens`]
+/// goes before it.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn scan_contexts(
+    tx: &mut PgConnection,
+    scans: &[ScanQuestion],
+) -> Result<Vec<Option<ScanContext>>, StoreError> {
+    let tokens: Vec<Uuid> = scans.iter().map(|scan| scan.token.0).collect();
+    let students: Vec<Uuid> = scans.iter().map(|scan| scan.student_id.0).collect();
+    let times: Vec<DateTime<Utc>> = scans.iter().map(|scan| scan.at).collect();
+    let defaults = ClassSettings::default();
+    let rows = sqlx::query!(
+        r#"SELECT scan.place AS "place!", q.expires_at, s.id, s.class_id, s.starts_at, s.ends_at, s.state,
+                  s.started_at, s.ended_at,
+                  c.late_after_seconds AS "late_after_seconds?", c.qr_ttl_seconds AS "qr_ttl_seconds?",
+                  c.certain_is_enough AS "certain_is_enough?", c.votes_wanted AS "votes_wanted?",
+                  EXISTS (SELECT 1 FROM enrolments e
+                          WHERE e.student_id = scan.student_id AND e.class_id = s.class_id
+                            AND e.valid_from <= scan.at AND (e.valid_to IS NULL OR e.valid_to > scan.at)) AS "enrolled!"
+           FROM UNNEST($1::uuid[], $2::uuid[], $3::timestamptz[]) WITH ORDINALITY
+                AS scan (token, student_id, at, place)
+           JOIN qr_tokens q ON q.token = scan.token
+           JOIN sessions s ON s.id = q.session_id
+           LEFT JOIN class_settings c ON c.class_id = s.class_id AND c.valid_from <= coalesce(s.started_at, s.starts_at)
+                AND (c.valid_to IS NULL OR c.valid_to > coalesce(s.started_at, s.starts_at))"#,
+        &tokens,
+        &students,
+        &times
+    )
+    .fetch_all(tx)
+    .await?;
+    let mut contexts = vec![None; scans.len()];
+    for row in rows {
+        let place = usize::try_from(row.place - 1).expect("places count from 1");
+        let session = Session {
+            id: row.id.into(),
+            class_id: row.class_id.into(),
+            starts_at: row.starts_at,
+            ends_at: row.ends_at,
+            state: SessionState::parse(&row.state)
+                .ok_or_else(|| StoreError::corrupt("sessions", "state", &row.state))?,
+            started_at: row.started_at,
+            ended_at: row.ended_at,
+        };
+        let settings = ClassSettings {
+            late_after_seconds: row.late_after_seconds.unwrap_or(defaults.late_after_seconds),
+            qr_ttl_seconds: row.qr_ttl_seconds.unwrap_or(defaults.qr_ttl_seconds),
+            certain_is_enough: row.certain_is_enough.unwrap_or(defaults.certain_is_enough),
+            votes_wanted: row.votes_wanted.unwrap_or(defaults.votes_wanted),
+        };
+        contexts[place] =
+            Some(ScanContext { expires_at: row.expires_at, session, settings, enrolled: row.enrolled });
+    }
+    Ok(contexts)
+}
+
+/// What the records of these ids say, where there are any, each held alone until the end of the transaction.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn lock_marks(
+    tx: &mut PgConnection,
+    ids: &[AttendanceId],
+) -> Result<Vec<(AttendanceId, Mark)>, StoreError> {
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+    let rows = sqlx::query_as!(
+        MarkRow,
+        "SELECT id, student_id, status, marked_at, evidence, scan_id, sighting_id, similarity FROM attendance
+         WHERE id = ANY($1) ORDER BY id FOR UPDATE",
+        &ids
+    );
+    rows.fetch_all(tx).await?.into_iter().map(|row| Ok((row.id.into(), row.mark()?))).collect()
+}
+
+/// What the records of a session say that rest on a scan or a face, each held alone until the end of the transaction.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn lock_evident_marks(
+    tx: &mut PgConnection,
+    session: SessionId,
+) -> Result<Vec<(UserId, Mark)>, StoreError> {
+    let rows = sqlx::query_as!(
+        MarkRow,
+        "SELECT id, student_id, status, marked_at, evidence, scan_id, sighting_id, similarity FROM attendance
+         WHERE session_id = $1 AND evidence IN ('qr', 'face') ORDER BY id FOR UPDATE",
+        session.0
+    );
+    rows.fetch_all(tx).await?.into_iter().map(|row| Ok((row.student_id.into(), row.mark()?))).collect()
+}
+
+/// Adds records. Returns how many: fewer than given when somebody else has just recorded one of them, and then the
+/// transaction must be given up and decided again.
+///
+/// # Errors
+/// When the database does not do it.
+pub async fn insert(tx: &mut PgConnection, records: &[Record]) -> Result<usize, StoreError> {
+    if records.is_empty() {
+        return Ok(0);
+    }
+    let columns = Columns::of(records);
+    let done = sqlx::query!(
+        "INSERT INTO attendance (id, session_id, student_id, status, marked_at, evidence, scan_id, sighting_id,
+                                 similarity, ip, user_agent, trace_id, recorded_at)
+         SELECT id, session_id, student_id, status, marked_at, evidence, scan_id, sighting_id,
+                similarity, ip::inet, user_agent, trace_id, recorded_at
+         FROM UNNEST($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::timestamptz[], $6::text[], $7::uuid[],
+                     $8::uuid[], $9::real[], $10::text[], $11::text[], $12::text[], $13::timestamptz[])
+             AS record (id, session_id, student_id, status, marked_at, evidence, scan_id, sighting_id,
+                        similarity, ip, user_agent, trace_id, recorded_at)
+         ORDER BY id
+         ON CONFLICT DO NOTHING",
+        &columns.ids,
+        &columns.sessions,
+        &columns.students,
+        &columns.statuses,
+        &columns.marked,
+        &columns.evidence,
+        &columns.scans as &[Option<Uuid>],
+        &columns.sightings as &[Option<Uuid>],
+        &columns.similarities as &[Option<f32>],
+        &columns.ips as &[Option<String>],
+        &columns.user_agents as &[Option<String>],
+        &columns.trace_ids as &[Option<String>],
+        &columns.recorded
+    )
+    .execute(tx)
+    .await?;
+    Ok(usize::try_from(done.rows_affected()).expect("as many as were given at most"))
+}
+
+/// Changes records, which [`lock_marks`] holds, and keeps what each said before, under the message that changed it.
+///
+/// # Errors
+/// When the database does not do it.
+pub async fn revise(tx: &mut PgConnection, changes: &[(Uuid, Record)]) -> Result<(), StoreError> {
+    if changes.is_empty() {
+        return Ok(());
+    }
+    let records: Vec<Record> = changes.iter().map(|(_, record)| record.clone()).collect();
+    let columns = Columns::of(&records);
+    let causes: Vec<Uuid> = changes.iter().map(|(cause, _)| *cause).collect();
+    sqlx::query!(
+        "INSERT INTO attendance_history (attendance_id, cause, status, marked_at, evidence, changed_at)
+         SELECT a.id, change.cause, a.status, a.marked_at, a.evidence, change.changed_at
+         FROM UNNEST($1::uuid[], $2::uuid[], $3::timestamptz[]) AS change (id, cause, changed_at)
+         JOIN attendance a ON a.id = change.id
+         ON CONFLICT DO NOTHING",
+        &columns.ids,
+        &causes,
+        &columns.recorded
+    )
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query!(
+        "UPDATE attendance a SET status = r.status, marked_at = r.marked_at, evidence = r.evidence,
+             scan_id = r.scan_id, sighting_id = r.sighting_id, similarity = r.similarity, ip = r.ip::inet,
+             user_agent = r.user_agent, trace_id = r.trace_id, recorded_at = r.recorded_at
+         FROM UNNEST($1::uuid[], $2::text[], $3::timestamptz[], $4::text[], $5::uuid[], $6::uuid[],
+                     $7::real[], $8::text[], $9::text[], $10::text[], $11::timestamptz[])
+             AS r (id, status, marked_at, evidence, scan_id, sighting_id,
+                   similarity, ip, user_agent, trace_id, recorded_at)
+         WHERE a.id = r.id",
+        &columns.ids,
+        &columns.statuses,
+        &columns.marked,
+        &columns.evidence,
+        &columns.scans as &[Option<Uuid>],
+        &columns.sightings as &[Option<Uuid>],
+        &columns.similarities as &[Option<f32>],
+        &columns.ips as &[Option<String>],
+        &columns.user_agents as &[Option<String>],
+        &columns.trace_ids as &[Option<String>],
+        &columns.recorded
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Who was in a class when it was `at` and has no record of the session.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn without_record(
+    tx: &mut PgConnection,
+    session: SessionId,
+    class: ClassId,
+    at: DateTime<Utc>,
+) -> Result<Vec<UserId>, StoreError> {
+    let rows = sqlx::query_scalar!(
+        "SELECT e.student_id FROM enrolments e
+         WHERE e.class_id = $2 AND e.valid_from <= $3 AND (e.valid_to IS NULL OR e.valid_to > $3)
+           AND NOT EXISTS (SELECT 1 FROM attendance a WHERE a.session_id = $1 AND a.student_id = e.student_id)",
+        session.0,
+        class.0,
+        at
+    );
+    Ok(rows.fetch_all(tx).await?.into_iter().map(UserId::from).collect())
+}
+
+/// How many records of a session say what.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn count_by_status(
+    tx: &mut PgConnection,
+    session: SessionId,
+) -> Result<Vec<(AttendanceStatus, u32)>, StoreError> {
+    let rows = sqlx::query!(
+        r#"SELECT status, count(*) AS "records!" FROM attendance WHERE session_id = $1 GROUP BY status"#,
+        session.0
+    );
+    rows.fetch_all(tx)
+        .await?
+        .into_iter()
+        .map(|row| {
+            let status = AttendanceStatus::parse(&row.status)
+                .ok_or_else(|| StoreError::corrupt("attendance", "status", &row.status))?;
+            Ok((status, u32::try_from(row.records).expect("a session has few records")))
+        })
+        .collect()
+}
+
+struct MarkRow {
+    id: Uuid,
+    student_id: Uuid,
+    status: String,
+    marked_at: DateTime<Utc>,
+    evidence: String,
+    scan_id: Option<Uuid>,
+    sighting_id: Option<Uuid>,
+    similarity: Option<f32>,
+}
+
+impl MarkRow {
+    fn mark(&self) -> Result<Mark, StoreError> {
+        Ok(Mark {
+            status: AttendanceStatus::parse(&self.status)
+                .ok_or_else(|| StoreError::corrupt("attendance", "status", &self.status))?,
+            marked_at: self.marked_at,
+            evidence: Evidence::parse(&self.evidence)
+                .ok_or_else(|| StoreError::corrupt("attendance", "evidence", &self.evidence))?,
+            scan_id: self.scan_id.map(ScanId::from),
+            sighting_id: self.sighting_id.map(SightingId::from),
+            similarity: self.similarity,
+        })
+    }
+}
+
+/// Records as the arrays that `UNNEST` takes.
+struct Columns {
+    ids: Vec<Uuid>,
+    sessions: Vec<Uuid>,
+    students: Vec<Uuid>,
+    statuses: Vec<String>,
+    marked: Vec<DateTime<Utc>>,
+    evidence: Vec<String>,
+    scans: Vec<Option<Uuid>>,
+    sightings: Vec<Option<Uuid>>,
+    similarities: Vec<Option<f32>>,
+    ips: Vec<Option<String>>,
+    user_agents: Vec<Option<String>>,
+    trace_ids: Vec<Option<String>>,
+    recorded: Vec<DateTime<Utc>>,
+}
+
+impl Columns {
+    fn of(records: &[Record]) -> Self {
+        fn column<T>(records: &[Record], read: impl Fn(&Record) -> T) -> Vec<T> {
+            records.iter().map(read).collect()
+        }
+        Self {
+            ids: column(records, |record| record.id.0),
+            sessions: column(records, |record| record.session_id.0),
+            students: column(records, |record| record.student_id.0),
+            statuses: column(records, |record| record.mark.status.as_str().to_owned()),
+            marked: column(records, |record| record.mark.marked_at),
+            evidence: column(records, |record| record.mark.evidence.as_str().to_owned()),
+            scans: column(records, |record| record.mark.scan_id.map(Uuid::from)),
+            sightings: column(records, |record| record.mark.sighting_id.map(Uuid::from)),
+            similarities: column(records, |record| record.mark.similarity),
+            ips: column(records, |record| record.origin.ip.map(|ip| ip.to_string())),
+            user_agents: column(records, |record| record.origin.user_agent.clone()),
+            trace_ids: column(records, |record| record.origin.trace_id.clone()),
+            recorded: column(records, |record| record.recorded_at),
+        }
+    }
+}
