@@ -2,11 +2,18 @@
 //! messages.
 
 use super::{BatchHandler, ConsumerSpec, HandleError};
-use crate::{Bus, Delivery, dead};
+use crate::{Bus, Delivery, dead::Obituary};
 use async_nats::jetstream::{self, AckKind, message::Acker};
 use futures::FutureExt;
 use parking_lot::Mutex;
-use std::{any::Any, collections::BTreeMap, future::Future, panic::AssertUnwindSafe, time::Duration};
+use std::{
+    any::Any,
+    collections::BTreeMap,
+    future::Future,
+    panic::AssertUnwindSafe,
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
@@ -77,20 +84,20 @@ impl Desk {
     }
 
     /// Has the letters handled, and answers the broker for each.
-    pub(super) async fn settle<H: BatchHandler>(&self, handler: &H, letters: Vec<Letter>) {
+    pub(super) async fn settle<H: BatchHandler>(&self, handler: &H, letters: &[Letter]) {
         let in_flight = metrics::gauge!("rollcall_bus_in_flight", &self.labels());
         in_flight.increment(letters.len() as f64);
-        let verdict = self.decide(handler, &letters).await;
+        let verdict = self.alive_while(|| letters, self.decide(handler, letters)).await;
         in_flight.decrement(letters.len() as f64);
         match verdict {
             Verdict::Done => {
-                for letter in &letters {
+                for letter in letters {
                     self.failures.lock().remove(&letter.delivery.sequence);
                     self.answer(&letter.acker, AckKind::Ack).await;
                 }
                 self.count("done", letters.len());
             }
-            Verdict::GivenBack => self.give_back(&letters).await,
+            Verdict::GivenBack => self.give_back(letters).await,
             Verdict::Failed { .. } | Verdict::Rejected { .. } if letters.len() > 1 => {
                 self.settle_each(handler, letters).await;
             }
@@ -100,29 +107,34 @@ impl Desk {
     }
 
     /// A batch failed: one bad message must not take the others with it.
-    async fn settle_each<H: BatchHandler>(&self, handler: &H, letters: Vec<Letter>) {
-        for letter in letters {
-            Box::pin(self.settle(handler, vec![letter])).await;
-        }
+    async fn settle_each<H: BatchHandler>(&self, handler: &H, letters: &[Letter]) {
+        let begun = AtomicUsize::new(0);
+        let one_by_one = async {
+            for letter in letters {
+                begun.fetch_add(1, Ordering::Relaxed);
+                Box::pin(self.settle(handler, std::slice::from_ref(letter))).await;
+            }
+        };
+        self.alive_while(|| &letters[begun.load(Ordering::Relaxed)..], one_by_one).await;
     }
 
     async fn decide<H: BatchHandler>(&self, handler: &H, letters: &[Letter]) -> Verdict {
         loop {
             let started = Instant::now();
-            let result = self.alive_while(letters, self.call(handler, letters)).await;
+            let result = self.call(handler, letters).await;
             metrics::histogram!("rollcall_bus_handle_seconds", &self.labels())
                 .record(started.elapsed().as_secs_f64());
             match result {
                 Ok(()) => return Verdict::Done,
+                Err(HandleError::Retry { after, reason }) => return Verdict::Failed { after, reason },
+                Err(HandleError::Reject { reason }) => return Verdict::Rejected { reason },
                 Err(HandleError::Unavailable { after, reason }) => {
                     self.count("unavailable", letters.len());
                     tracing::warn!(consumer = self.spec.durable, reason, "waiting for what is away");
-                    if !self.wait(letters, after).await {
+                    if !self.wait(after).await {
                         return Verdict::GivenBack;
                     }
                 }
-                Err(HandleError::Retry { after, reason }) => return Verdict::Failed { after, reason },
-                Err(HandleError::Reject { reason }) => return Verdict::Rejected { reason },
             }
         }
     }
@@ -140,14 +152,17 @@ impl Desk {
         handled.unwrap_or_else(|panic| Err(HandleError::retry(panic_reason(&*panic))))
     }
 
-    /// Waits for `after`, keeping the letters alive; false when stopped meanwhile.
-    async fn wait(&self, letters: &[Letter], after: Duration) -> bool {
-        let slept = self.stop.run_until_cancelled(tokio::time::sleep(after));
-        self.alive_while(letters, slept).await.is_some()
+    /// Waits for `after`; false when stopped meanwhile.
+    async fn wait(&self, after: Duration) -> bool {
+        self.stop.run_until_cancelled(tokio::time::sleep(after)).await.is_some()
     }
 
     /// Tells the broker, every half `ack_wait`, that the letters are being worked on, for as long as `work` takes.
-    async fn alive_while<T>(&self, letters: &[Letter], work: impl Future<Output = T>) -> T {
+    async fn alive_while<'a, T>(
+        &self,
+        letters: impl Fn() -> &'a [Letter],
+        work: impl Future<Output = T>,
+    ) -> T {
         let period = (self.spec.ack_wait / 2).max(Duration::from_millis(10));
         let mut ticks = interval_at(Instant::now() + period, period);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -157,7 +172,7 @@ impl Desk {
                 biased;
                 result = &mut work => return result,
                 _ = ticks.tick() => {
-                    for letter in letters {
+                    for letter in letters() {
                         self.answer(&letter.acker, AckKind::Progress).await;
                     }
                 }
@@ -198,31 +213,30 @@ impl Desk {
     /// Parks the letter in DEAD, however long that takes, and only then lets go of it.
     async fn bury(&self, letter: &Letter, reason: &str) {
         let sequence = letter.delivery.sequence;
-        while let Err(error) = self.alive_while(std::slice::from_ref(letter), self.park(letter, reason)).await
-        {
-            tracing::error!(consumer = self.spec.durable, sequence, %error, "cannot park a message in DEAD yet");
-            if !self.wait(std::slice::from_ref(letter), Duration::from_secs(1)).await {
-                return self.give_back(std::slice::from_ref(letter)).await;
-            }
+        let letters = std::slice::from_ref(letter);
+        if !self.alive_while(|| letters, self.park(letter, reason)).await {
+            return self.give_back(letters).await;
         }
         self.failures.lock().remove(&sequence);
         if let Err(error) = letter.acker.double_ack_with(AckKind::Term).await {
             tracing::debug!(%error, "could not settle a dead message; it will come again");
         }
-        tracing::error!(
-            consumer = self.spec.durable,
-            stream = self.spec.stream.name(),
-            sequence,
-            reason,
-            "message parked in DEAD"
-        );
+        let stream = self.spec.stream.name();
+        tracing::error!(consumer = self.spec.durable, stream, sequence, reason, "message parked in DEAD");
         self.count("dead", 1);
     }
 
-    async fn park(&self, letter: &Letter, reason: &str) -> Result<(), crate::BusError> {
-        dead::Obituary { delivery: &letter.delivery, consumer: &self.spec.durable, reason }
-            .publish(&self.bus, self.spec.headers_only)
-            .await
+    /// Stores the dead letter, trying until it is stored; false when stopped before.
+    async fn park(&self, letter: &Letter, reason: &str) -> bool {
+        let obituary = Obituary { delivery: &letter.delivery, consumer: &self.spec.durable, reason };
+        while let Err(error) = obituary.publish(&self.bus, self.spec.headers_only).await {
+            let sequence = letter.delivery.sequence;
+            tracing::error!(consumer = self.spec.durable, sequence, %error, "cannot park a message in DEAD yet");
+            if !self.wait(Duration::from_secs(1)).await {
+                return false;
+            }
+        }
+        true
     }
 
     async fn give_back(&self, letters: &[Letter]) {

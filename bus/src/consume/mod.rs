@@ -172,7 +172,7 @@ impl Bus {
                 let slot = slots.clone().acquire_owned().await.expect("the semaphore is never closed");
                 let (desk, handler) = (desk.clone(), handler.clone());
                 tasks.spawn(async move {
-                    desk.settle(&*handler, vec![letter]).await;
+                    desk.settle(&*handler, &[letter]).await;
                     drop(slot);
                 });
             }
@@ -212,7 +212,8 @@ impl Bus {
                 }
             }
             if !letters.is_empty() {
-                desk.settle(&*handler, std::mem::take(&mut letters)).await;
+                desk.settle(&*handler, &letters).await;
+                letters.clear();
             }
         }
         self.flush().await

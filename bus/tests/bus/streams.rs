@@ -1,0 +1,67 @@
+//! Streams: made, changed, described, and erased from.
+
+use crate::{frame, scan, server::Server};
+use rollcall_bus::{Bus, BusConfig, Limit, StreamLimits};
+use rollcall_schemas::{
+    id::CameraId,
+    subject::{self, Stream},
+};
+use uuid::Uuid;
+
+#[tokio::test]
+async fn limits_change_with_the_configuration_and_messages_stay() {
+    let server = Server::start();
+    let bus = server.bus().await;
+    bus.publish(frame(1, 1, 10)).await.unwrap();
+    assert_eq!(bus.stream(Stream::Frames).await.unwrap().max_bytes, Some(4 << 30));
+    let frames = Limit { max_bytes: Some(1 << 20), max_age_hours: Some(1) };
+    let limits = StreamLimits { frames, ..StreamLimits::default() };
+    let bus = Bus::connect(&BusConfig { limits, ..server.config() }, "test").await.unwrap();
+    bus.ensure_streams().await.unwrap();
+    let state = bus.stream(Stream::Frames).await.unwrap();
+    assert_eq!((state.max_bytes, state.messages), (Some(1 << 20), 1));
+}
+
+#[tokio::test]
+async fn messages_are_read_by_sequence_and_by_subject() {
+    let server = Server::start();
+    let bus = server.bus().await;
+    for number in 1..=3 {
+        bus.publish(scan(number)).await.unwrap();
+    }
+    let second = bus.get(Stream::Scans, 2).await.unwrap().unwrap();
+    assert_eq!((&second.payload[..], second.sequence), (&b"2"[..], 2));
+    let last = bus.last(Stream::Scans, &subject::scan_captured()).await.unwrap().unwrap();
+    assert_eq!((&last.payload[..], last.sequence), (&b"3"[..], 3));
+    assert!(bus.get(Stream::Scans, 4).await.unwrap().is_none());
+    assert!(bus.last(Stream::Facts, &subject::scan_captured()).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn an_erased_message_is_gone_and_the_rest_stays() {
+    let server = Server::start();
+    let bus = server.bus().await;
+    for number in 1..=3 {
+        bus.publish(scan(number)).await.unwrap();
+    }
+    assert!(bus.erase(Stream::Scans, 2).await.unwrap());
+    assert!(bus.get(Stream::Scans, 2).await.unwrap().is_none());
+    assert!(!bus.erase(Stream::Scans, 2).await.unwrap(), "it was gone already");
+    assert_eq!(bus.stream(Stream::Scans).await.unwrap().messages, 2);
+}
+
+#[tokio::test]
+async fn subjects_are_counted_and_purged_one_by_one() {
+    let server = Server::start();
+    let bus = server.bus().await;
+    for (camera, number) in [(1, 1), (1, 2), (2, 1)] {
+        bus.publish(frame(camera, number, 10)).await.unwrap();
+    }
+    let camera = |number| subject::frame_captured(CameraId(Uuid::from_u128(number)));
+    let counts = bus.subject_counts(Stream::Frames, &Stream::Frames.subjects()).await.unwrap();
+    assert_eq!(counts, [(camera(1), 2), (camera(2), 1)].into());
+    assert_eq!(bus.purge(Stream::Frames, &camera(1)).await.unwrap(), 2);
+    let counts = bus.subject_counts(Stream::Frames, &Stream::Frames.subjects()).await.unwrap();
+    assert_eq!(counts, [(camera(2), 1)].into());
+    assert!(bus.consumer(Stream::Frames, "nobody").await.unwrap().is_none());
+}
