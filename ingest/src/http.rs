@@ -1,0 +1,74 @@
+//! The routes: authenticate, admit, read, check, publish, answer. What goes into the log is decided elsewhere.
+
+mod admission;
+mod frames;
+mod refusal;
+mod scans;
+mod submission;
+
+use crate::{IngestConfig, IngestDeps, knowledge::Knowledge, rate::CameraRates};
+use ::http::HeaderMap;
+use rollcall_bus::Bus;
+use rollcall_service::{
+    auth::{Authenticator, Principal, User},
+    clock::{Clock, Entropy},
+    http::Problem,
+};
+use std::{sync::Arc, time::Duration};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+/// When to come back while ingest is still reading its feeds.
+const STARTING: Duration = Duration::from_secs(1);
+
+/// What the routes share.
+#[derive(Clone)]
+pub(crate) struct Door(Arc<Inner>);
+
+struct Inner {
+    config: IngestConfig,
+    bus: Bus,
+    clock: Clock,
+    entropy: Entropy,
+    knowledge: Knowledge,
+    authenticator: Authenticator,
+    rates: CameraRates,
+}
+
+impl Door {
+    pub(crate) fn new(config: IngestConfig, deps: IngestDeps, knowledge: Knowledge) -> Self {
+        let IngestDeps { bus, tokens, clock, entropy, .. } = deps;
+        let authenticator = Authenticator::new(knowledge.clone(), tokens, clock.clone());
+        let rates = CameraRates::default();
+        Self(Arc::new(Inner { config, bus, clock, entropy, knowledge, authenticator, rates }))
+    }
+
+    /// Who is calling. Someone unknown may only be unknown as yet.
+    fn caller(&self, headers: &HeaderMap) -> Result<Principal, Problem> {
+        self.0.authenticator.authenticate(headers).map_err(|problem| self.unless_starting(problem))
+    }
+
+    /// The user who is calling.
+    fn user(&self, headers: &HeaderMap) -> Result<User, Problem> {
+        match self.caller(headers)? {
+            Principal::User(user) => Ok(user),
+            Principal::Camera(_) => Err(Problem::forbidden("a camera may only push its own frames")),
+        }
+    }
+
+    /// What is not known while the feeds are still being read may be known in a moment.
+    fn unless_starting(&self, problem: Problem) -> Problem {
+        match self.0.knowledge.missing() {
+            Some(_) => Problem::unavailable("starting: not everything is known yet", STARTING),
+            None => problem,
+        }
+    }
+}
+
+/// The routes of ingest, under `/api/v1`.
+pub(crate) fn router(door: Door) -> OpenApiRouter {
+    OpenApiRouter::new()
+        .routes(routes!(frames::push_frame))
+        .routes(routes!(frames::upload_image))
+        .routes(routes!(scans::mark_attendance))
+        .with_state(door)
+}

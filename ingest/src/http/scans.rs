@@ -1,0 +1,261 @@
+//! `POST /attendance/mark`: a student's scan of a QR code, stored durably, and its outcome if it comes in time.
+
+use super::{
+    Door,
+    refusal::{of_field, of_publish},
+};
+use ::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::{
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use rollcall_bus::{AskError, Message};
+use rollcall_schemas::{
+    code::Code,
+    fact::AttendanceStatus,
+    header::TRACEPARENT,
+    id::{RequestId, ScanId},
+    outcome::{Answer, AttendanceAnswer, Outcome, OutcomeResult},
+    role::Role,
+    scan::{Position, QrToken, Scan},
+    subject,
+};
+use rollcall_service::{
+    auth::User,
+    http::{ClientIp, ErrorEnvelope, Json, Problem, Success, SuccessEnvelope},
+    telemetry::current_traceparent,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::net::IpAddr;
+
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+/// Most characters of an idempotency key.
+const MAX_KEY: usize = 255;
+/// Characters that are kept of what a client calls itself.
+const MAX_USER_AGENT: usize = 256;
+
+/// A scan.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct MarkRequest {
+    /// What the QR code said.
+    qr_token: String,
+    /// Where the phone is, if it may say.
+    position: Option<PhonePosition>,
+}
+
+/// A position as a phone reports it (WGS 84).
+#[derive(Clone, Copy, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct PhonePosition {
+    /// Degrees north.
+    latitude: f64,
+    /// Degrees east.
+    longitude: f64,
+    /// Radius of 68 % confidence in metres, if the phone gave one.
+    accuracy_m: Option<f64>,
+}
+
+/// A record of attendance, new.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(super) struct Marked {
+    /// The record.
+    #[schema(value_type = Object)]
+    attendance: AttendanceAnswer,
+    /// One sentence for the student.
+    message: &'static str,
+}
+
+/// A scan that is stored and not yet decided.
+#[derive(Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Pending {
+    /// The request whose outcome will answer the scan.
+    #[schema(value_type = Uuid)]
+    request_id: RequestId,
+    /// Where that outcome can be read.
+    status_url: String,
+}
+
+/// Mark attendance
+///
+/// The scan counts from the moment it is received, whenever it is decided. With an `Idempotency-Key`, a retry is the
+/// same scan and gets the same answer.
+#[utoipa::path(
+    post,
+    path = "/api/v1/attendance/mark",
+    tag = "attendance",
+    params(("Idempotency-Key" = Option<String>, Header, description = "Makes a retry the same scan")),
+    request_body = MarkRequest,
+    responses(
+        (status = 200, description = "Recorded", body = SuccessEnvelope<Marked>),
+        (status = 202, description = "Stored, to be decided; `Location` says where to look", body = SuccessEnvelope<Pending>),
+        (status = 400, description = "Not JSON, or a field is missing", body = ErrorEnvelope),
+        (status = 401, description = "No valid access token", body = ErrorEnvelope),
+        (status = 403, description = "`NOT_ENROLLED`, or not a student", body = ErrorEnvelope),
+        (status = 404, description = "`QR_TOKEN_INVALID`", body = ErrorEnvelope),
+        (status = 409, description = "`ALREADY_MARKED_ATTENDANCE` or `SESSION_NOT_ACTIVE`", body = ErrorEnvelope),
+        (status = 410, description = "`QR_TOKEN_EXPIRED`", body = ErrorEnvelope),
+        (status = 415, description = "Not `application/json`", body = ErrorEnvelope),
+        (status = 422, description = "A field is not valid", body = ErrorEnvelope),
+        (status = 503, description = "The log is full or away: send the same again", body = ErrorEnvelope),
+    ),
+    security(("bearer" = [])),
+)]
+pub(super) async fn mark_attendance(
+    State(door): State<Door>,
+    ClientIp(ip): ClientIp,
+    headers: HeaderMap,
+    request: Result<Json<MarkRequest>, Problem>,
+) -> Response {
+    // Who may not ask learns nothing about what was wrong with the question.
+    let asked = match door.student(&headers) {
+        Ok(student) => match request {
+            Ok(Json(request)) => door.mark(&student, ip, &headers, request).await,
+            Err(problem) => Err(problem),
+        },
+        Err(problem) => Err(problem),
+    };
+    let label = match &asked {
+        Ok(Asked::Decided(_)) => "recorded",
+        Ok(Asked::Pending(_)) => "pending",
+        Err(problem) => problem.code.as_str(),
+    };
+    metrics::counter!("rollcall_ingest_scans_total", "result" => label).increment(1);
+    match asked {
+        Ok(Asked::Decided(marked)) => {
+            Success::new(StatusCode::OK, "ATTENDANCE_MARKED", marked).into_response()
+        }
+        Ok(Asked::Pending(request_id)) => pending(request_id),
+        Err(problem) => problem.into_response(),
+    }
+}
+
+/// What came of a scan within the time a caller waits.
+enum Asked {
+    Decided(Marked),
+    Pending(RequestId),
+}
+
+impl Door {
+    fn student(&self, headers: &HeaderMap) -> Result<User, Problem> {
+        let user = self.user(headers)?;
+        user.require(&[Role::Student])?;
+        Ok(user)
+    }
+
+    async fn mark(
+        &self,
+        student: &User,
+        ip: Option<IpAddr>,
+        headers: &HeaderMap,
+        request: MarkRequest,
+    ) -> Result<Asked, Problem> {
+        let request_id = match idempotency_key(headers)? {
+            Some(key) => RequestId::of_key(student.user_id.0, key),
+            None => RequestId(self.0.entropy.uuid_v4()),
+        };
+        let scan = Scan {
+            scan_id: ScanId::of(request_id),
+            request_id,
+            student_id: student.user_id,
+            token: token(&request.qr_token)?,
+            scanned_at: self.0.clock.now(),
+            ip,
+            user_agent: user_agent(headers),
+            position: request.position.map(position).transpose()?,
+        };
+        self.ask(&scan).await
+    }
+
+    async fn ask(&self, scan: &Scan) -> Result<Asked, Problem> {
+        let message = message(scan)?;
+        match self.0.bus.ask(message.clone(), scan.request_id, self.0.config.scan_deadline()).await {
+            Ok(outcome) => decided(outcome),
+            Err(AskError::TimedOut) => Ok(Asked::Pending(scan.request_id)),
+            // Nobody decides at present: the scan is kept, and nobody waits.
+            Err(AskError::CircuitOpen) => {
+                self.0.bus.publish(message).await.map_err(of_publish)?;
+                Ok(Asked::Pending(scan.request_id))
+            }
+            Err(AskError::Unavailable(error)) => Err(of_publish(error)),
+        }
+    }
+}
+
+fn message(scan: &Scan) -> Result<Message, Problem> {
+    let message = Message::json(subject::scan_captured(), scan.scan_id, scan).map_err(Problem::internal)?;
+    let trace = current_traceparent().map(|traceparent| (TRACEPARENT, traceparent));
+    Ok(message.with_headers(trace.into_iter().collect()))
+}
+
+fn decided(outcome: Outcome) -> Result<Asked, Problem> {
+    match outcome.result {
+        OutcomeResult::Succeeded { answer: Answer::Attendance(attendance) } => {
+            let message = match attendance.status {
+                AttendanceStatus::Late => "your attendance is recorded: late",
+                _ => "your attendance is recorded",
+            };
+            Ok(Asked::Decided(Marked { attendance, message }))
+        }
+        OutcomeResult::Succeeded { .. } => Err(Problem::internal("a scan was answered with something else")),
+        OutcomeResult::Failed(refusal) => {
+            let problem = Problem::new(refusal.code, refusal.message);
+            Err(if refusal.details == Value::Null { problem } else { problem.with_details(refusal.details) })
+        }
+    }
+}
+
+fn pending(request_id: RequestId) -> Response {
+    let status_url = format!("/api/v1/requests/{request_id}");
+    let location = HeaderValue::from_str(&status_url).expect("a path with a UUID is a header value");
+    let answer = Success::accepted("SCAN_ACCEPTED", Pending { request_id, status_url });
+    ([(header::LOCATION, location)], answer).into_response()
+}
+
+/// Whatever else a camera app finds in a picture is no code of ours.
+fn token(text: &str) -> Result<QrToken, Problem> {
+    let token = text.trim().parse().map(QrToken);
+    token.map_err(|_| {
+        of_field(
+            Code::QrTokenInvalid,
+            "qrToken",
+            "this is not an attendance code; scan the one displayed in class",
+        )
+    })
+}
+
+fn position(position: PhonePosition) -> Result<Position, Problem> {
+    let PhonePosition { latitude, longitude, accuracy_m } = position;
+    let checks = [
+        ("position.latitude", (-90.0..=90.0).contains(&latitude), "must be from -90 to 90"),
+        ("position.longitude", (-180.0..=180.0).contains(&longitude), "must be from -180 to 180"),
+        ("position.accuracyM", accuracy_m.is_none_or(|metres| metres >= 0.0), "must not be negative"),
+    ];
+    let wrong: Vec<_> =
+        checks.iter().filter(|(_, good, _)| !good).map(|(field, _, rule)| (*field, *rule)).collect();
+    if wrong.is_empty() {
+        Ok(Position { latitude, longitude, accuracy_m })
+    } else {
+        Err(Problem::validation(wrong))
+    }
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+    let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
+    let key = value.to_str().ok().filter(|key| !key.is_empty() && key.len() <= MAX_KEY);
+    let key = key.ok_or_else(|| {
+        of_field(
+            Code::ValidationFailed,
+            "Idempotency-Key",
+            format!("must be 1 to {MAX_KEY} visible characters"),
+        )
+    })?;
+    Ok(Some(key))
+}
+
+fn user_agent(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get(header::USER_AGENT)?;
+    Some(String::from_utf8_lossy(value.as_bytes()).chars().take(MAX_USER_AGENT).collect())
+}

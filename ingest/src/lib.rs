@@ -1,0 +1,85 @@
+//! The front door: frames from cameras, pictures from operators, scans from students, into the log.
+//!
+//! Knows NATS only. Who may call, which cameras there are and whether the deployment is paused come from feeds, so
+//! cameras and students are served while the database is away. What enters is checked without decoding it
+//! ([`inspect`]), stored durably, and only then acknowledged. [`replay`] publishes stored pictures by the same checks.
+//!
+//! What does not belong here: pixels (`face-worker`) and any rule about attendance (`attendance-worker`).
+//!
+//! # Metrics
+//! | name | kind | labels |
+//! |---|---|---|
+//! | `rollcall_ingest_frames_total` | counter | `source` = live, upload; `result` = accepted, duplicate, or the code of the refusal |
+//! | `rollcall_ingest_frame_bytes` | histogram | `source` |
+//! | `rollcall_ingest_frame_age_seconds` | histogram, receipt minus capture | `source` |
+//! | `rollcall_ingest_scans_total` | counter | `result` = recorded, pending, or the code of the refusal |
+
+mod captured_at;
+mod config;
+mod frame;
+mod http;
+mod inspect;
+mod knowledge;
+mod rate;
+pub mod replay;
+
+pub use captured_at::{CaptureWindow, CapturedAtRefusal};
+pub use config::IngestConfig;
+pub use inspect::{ImageLimits, ImageRefusal, Inspected, check_declared, inspect};
+
+use http::Door;
+use knowledge::Knowledge;
+use rollcall_bus::{Bus, BusError};
+use rollcall_service::{
+    auth::TokenConfig,
+    clock::{Clock, Entropy},
+    health::HealthRegistry,
+    lifecycle::Lifecycle,
+};
+use std::time::Duration;
+use utoipa_axum::router::OpenApiRouter;
+
+/// How long a sign of life of the broker may take.
+const BROKER_CHECK: Duration = Duration::from_secs(2);
+
+/// What ingest works with.
+#[derive(Clone)]
+pub struct IngestDeps {
+    /// The log.
+    pub bus: Bus,
+    /// What access tokens say of themselves.
+    pub tokens: TokenConfig,
+    /// Tells when something was received.
+    pub clock: Clock,
+    /// Draws the ids of requests that bring none.
+    pub entropy: Entropy,
+    /// Learns whether ingest can do its work.
+    pub health: HealthRegistry,
+}
+
+/// A running front door.
+pub struct Ingest {
+    /// Its routes, documented, to be put on a listener.
+    pub router: OpenApiRouter,
+}
+
+/// Begins to follow the feeds, and offers the routes. Calls that come before the feeds are known are answered `503`.
+/// The feeds are followed until the lifecycle's hard stop, so that calls in hand are answered with them.
+pub fn start(config: IngestConfig, deps: IngestDeps, lifecycle: &Lifecycle) -> Ingest {
+    let knowledge = Knowledge::follow(&deps.bus, config.snapshot_folder.as_deref(), lifecycle);
+    watch_health(&deps, &knowledge);
+    Ingest { router: http::router(Door::new(config, deps, knowledge)) }
+}
+
+fn watch_health(deps: &IngestDeps, knowledge: &Knowledge) {
+    let bus = deps.bus.clone();
+    deps.health.register("nats", BROKER_CHECK, move || {
+        let bus = bus.clone();
+        async move { bus.ready().await.map(drop).map_err(|error: BusError| error.to_string()) }
+    });
+    let knowledge = knowledge.clone();
+    deps.health.register("feeds", BROKER_CHECK, move || {
+        let missing = knowledge.missing();
+        async move { missing.map_or(Ok(()), |missing| Err(format!("{missing} is not read to its end yet"))) }
+    });
+}
