@@ -9,13 +9,10 @@ use std::ptr;
 
 use ort::AsPointer;
 use ort::session::Session;
-use ort::session::builder::{BuilderResult, SessionBuilder};
 use ort::sys::{OrtEpAssignedNode, OrtEpAssignedSubgraph, OrtStatusPtr};
 
-/// Asks the session under construction to keep the record.
-pub(crate) fn record(builder: SessionBuilder) -> BuilderResult {
-    builder.with_config_entry("session.record_ep_graph_assignment_info", "1")
-}
+/// The session option that asks for the record, and its value.
+pub(crate) const RECORD: (&str, &str) = ("session.record_ep_graph_assignment_info", "1");
 
 /// The number of nodes by execution provider; empty where the library has no record.
 pub(crate) fn read(session: &Session) -> Vec<(String, usize)> {
@@ -23,17 +20,21 @@ pub(crate) fn read(session: &Session) -> Vec<(String, usize)> {
     let mut nodes_by_provider = BTreeMap::<String, usize>::new();
     let (mut parts, mut count) = (ptr::null::<*const OrtEpAssignedSubgraph>(), 0);
     // SAFETY: the session lives throughout; the call fills both values or fails. The record belongs to the session.
-    if !succeeded(unsafe { (api.Session_GetEpGraphAssignmentInfo)(session.ptr(), &raw mut parts, &raw mut count) }) {
+    if !succeeded(unsafe {
+        (api.Session_GetEpGraphAssignmentInfo)(session.ptr(), &raw mut parts, &raw mut count)
+    }) {
         return Vec::new();
     }
     for index in 0..count {
         // SAFETY: the library states `count` valid entries.
         let part = unsafe { *parts.add(index) };
-        let (mut name, mut nodes, mut node_count) = (ptr::null::<c_char>(), ptr::null::<*const OrtEpAssignedNode>(), 0);
+        let (mut name, mut nodes, mut node_count) =
+            (ptr::null::<c_char>(), ptr::null::<*const OrtEpAssignedNode>(), 0);
         // SAFETY: `part` is such an entry; name and nodes belong to the session.
         let named = succeeded(unsafe { (api.EpAssignedSubgraph_GetEpName)(part, &raw mut name) });
-        let counted =
-            succeeded(unsafe { (api.EpAssignedSubgraph_GetNodes)(part, &raw mut nodes, &raw mut node_count) });
+        let counted = succeeded(unsafe {
+            (api.EpAssignedSubgraph_GetNodes)(part, &raw mut nodes, &raw mut node_count)
+        });
         if named && counted && !name.is_null() {
             // SAFETY: a zero-terminated string that lives as long as the session.
             let provider = unsafe { CStr::from_ptr(name) }.to_string_lossy().into_owned();

@@ -13,7 +13,7 @@ const MAX_SIDE_PX: f32 = 128.0;
 const JPEG_QUALITY: u8 = 85;
 
 /// Cuts the face out of the image as a small JPEG. `None` where the box has no pixel inside the image.
-pub fn crop(image: &RgbImage, face: &BoundingBox, resizer: &mut AreaResizer) -> Option<Vec<u8>> {
+pub(crate) fn crop(image: &RgbImage, face: &BoundingBox, resizer: &mut AreaResizer) -> Option<Vec<u8>> {
     let area = face.with_margin(MARGIN).clipped(image.width(), image.height());
     let longer = area.width().max(area.height());
     if area.width().min(area.height()) < 1.0 {

@@ -11,7 +11,7 @@ use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbIma
 pub struct DecodeLimits {
     /// Longest side in pixels.
     pub max_side_px: u32,
-    /// Memory that a decoder may take, in bytes.
+    /// Memory for the pixels, and again for what the decoder needs beside them, in bytes.
     pub max_bytes: u64,
 }
 
@@ -31,14 +31,12 @@ pub enum DecodeError {
     #[error("the image is truncated")]
     Truncated,
     /// Larger than the limits allow.
-    #[error("the image is {width} x {height} pixels; at most {max_side_px} on a side are decoded")]
+    #[error("an image of {width} x {height} pixels is larger than what is decoded")]
     TooLarge {
         /// Width in pixels as the header states it.
         width: u32,
         /// Height in pixels as the header states it.
         height: u32,
-        /// The limit.
-        max_side_px: u32,
     },
     /// The decoder refused the bytes.
     #[error("the image cannot be decoded: {0}")]
@@ -67,8 +65,8 @@ pub fn decode(bytes: &[u8], limits: DecodeLimits) -> Result<RgbImage, DecodeErro
     }
     let mut decoder = ImageReader::with_format(Cursor::new(bytes), format).into_decoder().map_err(damaged)?;
     let (width, height) = decoder.dimensions();
-    if width.max(height) > limits.max_side_px {
-        return Err(DecodeError::TooLarge { width, height, max_side_px: limits.max_side_px });
+    if width.max(height) > limits.max_side_px || decoder.total_bytes() > limits.max_bytes {
+        return Err(DecodeError::TooLarge { width, height });
     }
     let mut allowed = Limits::default();
     allowed.max_alloc = Some(limits.max_bytes);

@@ -19,7 +19,12 @@ pub struct Embedder {
 
 impl Embedder {
     /// Opens the network that a manifest describes.
-    pub fn open(spec: &EmbedderSpec, file: &Path, runtime: &Runtime, provider: Provider) -> Result<Self, InferenceError> {
+    pub fn open(
+        spec: &EmbedderSpec,
+        file: &Path,
+        runtime: &Runtime,
+        provider: Provider,
+    ) -> Result<Self, InferenceError> {
         Ok(Self {
             network: runtime.open(file, provider, &[])?,
             normalisation: Normalisation::new(&spec.input),

@@ -100,7 +100,12 @@ pub struct Engine {
 impl Engine {
     /// Opens the pack's networks from `folder` on `provider`; where that does not work, on what is next best. Each is
     /// tried with a run over a blank image, because many failures show only then.
-    pub fn open(pack: &Pack, folder: &Path, runtime: &Runtime, provider: Provider) -> Result<Self, InferenceError> {
+    pub fn open(
+        pack: &Pack,
+        folder: &Path,
+        runtime: &Runtime,
+        provider: Provider,
+    ) -> Result<Self, InferenceError> {
         let mut failures = Vec::new();
         let mut last = None;
         for &candidate in provider.with_fallbacks() {
@@ -109,7 +114,13 @@ impl Engine {
                     let nodes = assigned_nodes(&*detector, &embedder);
                     let report = ProviderReport { asked: provider, used: candidate, failures, nodes };
                     info!(pack = pack.name, asked = ?provider, used = ?candidate, "model pack opened");
-                    return Ok(Self { pack: pack.clone(), detector, embedder, cropper: AreaResizer::default(), report });
+                    return Ok(Self {
+                        pack: pack.clone(),
+                        detector,
+                        embedder,
+                        cropper: AreaResizer::default(),
+                        report,
+                    });
                 }
                 Err(error) => {
                     warn!(pack = pack.name, provider = ?candidate, %error, "execution provider does not work");
@@ -127,7 +138,9 @@ impl Engine {
         runtime: &Runtime,
         provider: Provider,
     ) -> Result<(Box<dyn Detector>, Embedder), InferenceError> {
-        let path = |role: Role| folder.join(&pack.file(role).expect("a checked manifest has its decoder's roles").name);
+        let path = |role: Role| {
+            folder.join(&pack.file(role).expect("a checked manifest has its decoder's roles").name)
+        };
         let open = |role: Role, outputs: &[&str]| runtime.open(&path(role), provider, outputs);
         let mut detector = detect::build(&pack.detector, &open)?;
         let mut embedder = Embedder::open(&pack.embedder, &path(Role::Embedder), runtime, provider)?;
@@ -156,7 +169,8 @@ impl Engine {
         let (mut chips, mut embedded) = (Vec::new(), Vec::new());
         for (index, found) in detections.into_iter().enumerate() {
             let bounding_box = found.bounding_box.clipped(image.width(), image.height());
-            let mut quality = quality::assess(&found.bounding_box, &found.landmarks, found.score, &self.pack.quality);
+            let mut quality =
+                quality::assess(&found.bounding_box, &found.landmarks, found.score, &self.pack.quality);
             if quality.refusal.is_none()
                 && let Some(chip) = self.chip(image, &found.landmarks, &mut quality)
             {

@@ -188,7 +188,10 @@ impl Similarity {
 
     /// Where `point` goes.
     pub fn apply(&self, point: Point) -> Point {
-        Point::new(self.a * point.x - self.b * point.y + self.tx, self.b * point.x + self.a * point.y + self.ty)
+        Point::new(
+            self.a * point.x - self.b * point.y + self.tx,
+            self.b * point.x + self.a * point.y + self.ty,
+        )
     }
 
     /// The transform that undoes this one. Its scale must not be 0, which `estimate` guarantees for a fit between
@@ -204,4 +207,105 @@ fn centroid(points: &[Point]) -> Point {
     let count = points.len() as f32;
     let (x, y) = points.iter().fold((0.0, 0.0), |(x, y), point| (x + point.x, y + point.y));
     Point::new(x / count, y / count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[derive(Debug, Clone)]
+    struct Found(BoundingBox, f32);
+
+    impl Scored for Found {
+        fn bounding_box(&self) -> &BoundingBox {
+            &self.0
+        }
+
+        fn score(&self) -> f32 {
+            self.1
+        }
+    }
+
+    fn found() -> impl Strategy<Value = Found> {
+        (0.0f32..100.0, 0.0f32..100.0, 1.0f32..60.0, 1.0f32..60.0, 0.0f32..1.0).prop_map(
+            |(left, top, w, h, score)| {
+                Found(BoundingBox { left, top, right: left + w, bottom: top + h }, score)
+            },
+        )
+    }
+
+    fn point() -> impl Strategy<Value = Point> {
+        (-100.0f32..100.0, -100.0f32..100.0).prop_map(|(x, y)| Point::new(x, y))
+    }
+
+    proptest! {
+        #[test]
+        fn suppression_keeps_no_two_that_overlap_and_drops_none_without_a_better_one(
+            all in prop::collection::vec(found(), 0..40),
+            threshold in 0.1f32..0.9,
+        ) {
+            for overlap in [Overlap::Union, Overlap::Minimum] {
+                let kept = suppress_overlaps(all.clone(), threshold, overlap);
+                for (index, a) in kept.iter().enumerate() {
+                    for b in &kept[index + 1..] {
+                        prop_assert!(a.1 >= b.1 && overlap.of(&a.0, &b.0) <= threshold);
+                    }
+                }
+                for dropped in all.iter().filter(|one| !kept.iter().any(|kept| kept.0 == one.0)) {
+                    prop_assert!(kept.iter().any(|k| k.1 >= dropped.1 && overlap.of(&k.0, &dropped.0) > threshold));
+                }
+            }
+        }
+
+        #[test]
+        fn a_similarity_is_recovered_from_its_own_points(
+            points in prop::collection::vec(point(), 5),
+            scale in 0.1f32..4.0,
+            angle in -3.0f32..3.0,
+            shift in point(),
+        ) {
+            prop_assume!(points[0].distance(points[1]) > 1.0);
+            let truth = Similarity { a: scale * angle.cos(), b: scale * angle.sin(), tx: shift.x, ty: shift.y };
+            let moved: Vec<Point> = points.iter().map(|&p| truth.apply(p)).collect();
+            let found = Similarity::estimate(&points, &moved).unwrap();
+            prop_assert!((found.scale() - scale).abs() < 1e-3 * scale);
+            for (&from, &to) in points.iter().zip(&moved) {
+                prop_assert!(found.apply(from).distance(to) < 0.05);
+                prop_assert!(found.inverse().apply(to).distance(from) < 0.05 / scale);
+            }
+        }
+
+        #[test]
+        fn no_other_similarity_fits_better(
+            from in prop::collection::vec(point(), 5),
+            to in prop::collection::vec(point(), 5),
+            nudge in (-0.1f32..0.1, -0.1f32..0.1, -3.0f32..3.0, -3.0f32..3.0),
+        ) {
+            prop_assume!(from[0].distance(from[1]) > 1.0);
+            let best = Similarity::estimate(&from, &to).unwrap();
+            let error = |fit: &Similarity| -> f64 {
+                from.iter().zip(&to).map(|(&f, &t)| f64::from(fit.apply(f).distance(t)).powi(2)).sum()
+            };
+            let (a, b, tx, ty) = nudge;
+            let other = Similarity { a: best.a + a, b: best.b + b, tx: best.tx + tx, ty: best.ty + ty };
+            prop_assert!(error(&best) <= error(&other) * (1.0 + 1e-4) + 1e-2);
+        }
+    }
+
+    #[test]
+    fn coinciding_points_have_no_similarity() {
+        let points = [Point::new(3.0, 4.0); 5];
+        assert_eq!(Similarity::estimate(&points, &points), None);
+    }
+
+    #[test]
+    fn overlaps_are_measured_against_the_union_or_the_smaller() {
+        let whole = BoundingBox { left: 0.0, top: 0.0, right: 10.0, bottom: 10.0 };
+        let quarter = BoundingBox { left: 0.0, top: 0.0, right: 5.0, bottom: 5.0 };
+        assert_eq!(Overlap::Union.of(&whole, &quarter), 0.25);
+        assert_eq!(Overlap::Minimum.of(&whole, &quarter), 1.0);
+        let empty = BoundingBox { left: 2.0, top: 2.0, right: 2.0, bottom: 2.0 };
+        assert_eq!(Overlap::Union.of(&empty, &empty), 0.0);
+    }
 }

@@ -259,7 +259,9 @@ impl Pack {
     }
 
     fn check(&self) -> Result<(), String> {
-        let plain = |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
+        let plain = |name: &str| {
+            !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+        };
         if !plain(&self.name) || self.name.contains('.') {
             return Err("a pack's name is made of letters, digits and dashes".to_owned());
         }

@@ -13,7 +13,7 @@ const CHANNELS: usize = 3;
 
 /// Normalisation as one multiplication and one addition per value, in the network's colour order.
 #[derive(Debug, Clone)]
-pub struct Normalisation {
+pub(crate) struct Normalisation {
     /// Which byte of an RGB pixel feeds each plane.
     source: [usize; CHANNELS],
     scale: [f32; CHANNELS],
@@ -22,7 +22,7 @@ pub struct Normalisation {
 
 impl Normalisation {
     /// `(value - mean) / deviation`, the spec's numbers being in the network's own colour order.
-    pub fn new(spec: &InputSpec) -> Self {
+    pub(crate) fn new(spec: &InputSpec) -> Self {
         let source = match spec.colour {
             ColourOrder::Rgb => [0, 1, 2],
             ColourOrder::Bgr => [2, 1, 0],
@@ -37,7 +37,7 @@ impl Normalisation {
     }
 
     /// Writes RGB bytes as three planes of `pixels.len() / 3` values each.
-    pub fn write_planes(&self, pixels: &[u8], planes: &mut [f32]) {
+    pub(crate) fn write_planes(&self, pixels: &[u8], planes: &mut [f32]) {
         let size = pixels.len() / CHANNELS;
         for (plane, out) in planes.chunks_exact_mut(size).enumerate() {
             let source = self.source[plane];
@@ -48,7 +48,7 @@ impl Normalisation {
     }
 
     /// Writes three planes with every row mirrored.
-    pub fn write_mirrored_planes(&self, pixels: &[u8], width: usize, planes: &mut [f32]) {
+    pub(crate) fn write_mirrored_planes(&self, pixels: &[u8], width: usize, planes: &mut [f32]) {
         let size = pixels.len() / CHANNELS;
         for (plane, out) in planes.chunks_exact_mut(size).enumerate() {
             let source = self.source[plane];
@@ -64,7 +64,7 @@ impl Normalisation {
     /// Writes a `side` x `side` patch of the image as three planes: bilinear samples from corner to corner of `area`,
     /// 0 where a sample lies outside the image. These are the semantics of TensorFlow's `crop_and_resize`, which the
     /// cascade's refinement nets were measured with.
-    pub fn write_patch(&self, image: &RgbImage, area: &BoundingBox, side: usize, planes: &mut [f32]) {
+    pub(crate) fn write_patch(&self, image: &RgbImage, area: &BoundingBox, side: usize, planes: &mut [f32]) {
         let (width, height) = (image.width() as f32, image.height() as f32);
         let (to_x, to_y) = ((width - 1.0) / width, (height - 1.0) / height);
         let steps = (side - 1) as f32;
@@ -107,20 +107,27 @@ fn bilinear(image: &RgbImage, x: f32, y: f32) -> [f32; CHANNELS] {
 
 /// Resizes by area, keeping its buffers from call to call.
 #[derive(Debug, Default)]
-pub struct AreaResizer {
+pub(crate) struct AreaResizer {
     resizer: Resizer,
     pixels: Vec<u8>,
 }
 
 impl AreaResizer {
     /// The image at `width` x `height`, as RGB bytes that live until the next call.
-    pub fn resize(&mut self, image: &RgbImage, width: u32, height: u32) -> &[u8] {
-        let whole = BoundingBox { left: 0.0, top: 0.0, right: image.width() as f32, bottom: image.height() as f32 };
+    pub(crate) fn resize(&mut self, image: &RgbImage, width: u32, height: u32) -> &[u8] {
+        let whole =
+            BoundingBox { left: 0.0, top: 0.0, right: image.width() as f32, bottom: image.height() as f32 };
         self.resize_part(image, &whole, width, height)
     }
 
     /// The part of the image inside `area`, which must lie in the image, at `width` x `height`.
-    pub fn resize_part(&mut self, image: &RgbImage, area: &BoundingBox, width: u32, height: u32) -> &[u8] {
+    pub(crate) fn resize_part(
+        &mut self,
+        image: &RgbImage,
+        area: &BoundingBox,
+        width: u32,
+        height: u32,
+    ) -> &[u8] {
         self.pixels.resize(width as usize * height as usize * CHANNELS, 0);
         let source = ImageRef::new(image.width(), image.height(), image.as_raw(), PixelType::U8x3)
             .expect("an RGB image has three bytes for each pixel");
@@ -130,14 +137,16 @@ impl AreaResizer {
             .resize_alg(ResizeAlg::Convolution(FilterType::Box))
             .crop(area.left.into(), area.top.into(), area.width().into(), area.height().into())
             .use_alpha(false);
-        self.resizer.resize(&source, &mut target, &options).expect("both images are RGB and the area lies inside");
+        self.resizer
+            .resize(&source, &mut target, &options)
+            .expect("both images are RGB and the area lies inside");
         &self.pixels
     }
 }
 
 /// Draws a `side` x `side` chip: each chip pixel is looked up at `to_image(pixel)`. Where the image is finer than the
 /// chip, several samples are averaged, so large faces do not alias. Outside the image the border pixel continues.
-pub fn warp(image: &RgbImage, to_image: &Similarity, side: u32, chip: &mut Vec<u8>) {
+pub(crate) fn warp(image: &RgbImage, to_image: &Similarity, side: u32, chip: &mut Vec<u8>) {
     const MAX_SAMPLES: f32 = 6.0;
     let samples = to_image.scale().round().clamp(1.0, MAX_SAMPLES) as u32;
     let share = 1.0 / (samples * samples) as f32;
@@ -159,5 +168,71 @@ pub fn warp(image: &RgbImage, to_image: &Similarity, side: u32, chip: &mut Vec<u
             }
             chip.extend(sum.map(|total| (total * share + 0.5) as u8));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use image::Rgb;
+
+    fn spec(colour: ColourOrder) -> InputSpec {
+        InputSpec { colour, mean: [10.0, 20.0, 30.0], deviation: [1.0, 2.0, 5.0] }
+    }
+
+    #[test]
+    fn planes_follow_the_networks_colour_order() {
+        let pixels = [110, 120, 130, 10, 20, 30];
+        let mut planes = [0.0; 6];
+        Normalisation::new(&spec(ColourOrder::Rgb)).write_planes(&pixels, &mut planes);
+        assert_eq!(planes, [100.0, 0.0, 50.0, 0.0, 20.0, 0.0]);
+        // Blue first: 130 - 10, 30 - 10; then (120 - 20) / 2; then (110 - 30) / 5.
+        Normalisation::new(&spec(ColourOrder::Bgr)).write_planes(&pixels, &mut planes);
+        assert_eq!(planes, [120.0, 20.0, 50.0, 0.0, 16.0, -4.0]);
+    }
+
+    #[test]
+    fn mirrored_planes_are_the_planes_of_the_mirrored_image() {
+        let image = RgbImage::from_fn(5, 3, |x, y| Rgb([x as u8 * 10, y as u8, (x * y) as u8]));
+        let mirrored = image::imageops::flip_horizontal(&image);
+        let normalisation = Normalisation::new(&spec(ColourOrder::Rgb));
+        let (mut a, mut b) = ([0.0; 45], [1.0; 45]);
+        normalisation.write_planes(&mirrored, &mut a);
+        normalisation.write_mirrored_planes(&image, 5, &mut b);
+        assert_eq!(a, b);
+    }
+
+    #[test]
+    fn a_patch_reaches_from_corner_to_corner_and_is_0_outside() {
+        let plain = InputSpec { colour: ColourOrder::Rgb, mean: [0.0; 3], deviation: [1.0; 3] };
+        let image = RgbImage::from_fn(101, 101, |x, y| Rgb([x as u8, y as u8, 7]));
+        let mut planes = [9.0; 12];
+        // The right half lies outside. Coordinates run over 101 pixels and 100 steps between their centres.
+        let area = BoundingBox { left: 0.0, top: 0.0, right: 202.0, bottom: 50.5 };
+        Normalisation::new(&plain).write_patch(&image, &area, 2, &mut planes);
+        assert_eq!(planes, [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 50.0, 0.0, 7.0, 0.0, 7.0, 0.0]);
+    }
+
+    #[test]
+    fn resizing_by_area_averages() {
+        let image =
+            RgbImage::from_fn(8, 8, |x, _| if x % 2 == 0 { Rgb([0, 40, 100]) } else { Rgb([100, 60, 100]) });
+        let mut resizer = AreaResizer::default();
+        assert_eq!(resizer.resize(&image, 4, 4), [50, 50, 100].repeat(16));
+        let left = BoundingBox { left: 0.0, top: 0.0, right: 1.0, bottom: 8.0 };
+        assert_eq!(resizer.resize_part(&image, &left, 1, 1), [0, 40, 100]);
+    }
+
+    #[test]
+    fn a_warp_by_nothing_copies_and_a_coarse_one_averages() {
+        let image = RgbImage::from_fn(8, 8, |x, y| Rgb([(x * 20) as u8, (y * 20) as u8, 3]));
+        let square = [Point::new(0.0, 0.0), Point::new(4.0, 0.0), Point::new(0.0, 4.0)];
+        let mut chip = Vec::new();
+        warp(&image, &Similarity::estimate(&square, &square).unwrap(), 8, &mut chip);
+        assert_eq!(&chip, image.as_raw());
+        let doubled = square.map(|point| Point::new(point.x * 2.0 + 0.5, point.y * 2.0 + 0.5));
+        warp(&image, &Similarity::estimate(&square, &doubled).unwrap(), 4, &mut chip);
+        // Chip pixel (1, 2) covers the image's columns 2 and 3 and rows 4 and 5.
+        assert_eq!(chip[(2 * 4 + 1) * 3..][..3], [50, 90, 3]);
     }
 }

@@ -89,7 +89,12 @@ struct DecodedFrame {
 
 impl Pool {
     /// Opens the pack's networks from `folder`, once for each inference thread, and starts the threads.
-    pub fn open(pack: &Pack, folder: &Path, runtime: &Runtime, config: &PoolConfig) -> Result<Self, InferenceError> {
+    pub fn open(
+        pack: &Pack,
+        folder: &Path,
+        runtime: &Runtime,
+        config: &PoolConfig,
+    ) -> Result<Self, InferenceError> {
         let engines = (0..config.inference_threads.max(1))
             .map(|_| Engine::open(pack, folder, runtime, config.provider))
             .collect::<Result<Vec<_>, _>>()?;

@@ -81,7 +81,11 @@ impl Pose {
         let level = ((nose.x - eyes.x) * down.0 + (nose.y - eyes.y) * down.1) / height;
         let yaw = (aside / (span * NOSE_DEPTH)).atan();
         let pitch = ((level - NOSE_LEVEL) / NOSE_DEPTH).atan();
-        Self { yaw_deg: yaw.to_degrees(), pitch_deg: pitch.to_degrees(), roll_deg: across.1.atan2(across.0).to_degrees() }
+        Self {
+            yaw_deg: yaw.to_degrees(),
+            pitch_deg: pitch.to_degrees(),
+            roll_deg: across.1.atan2(across.0).to_degrees(),
+        }
     }
 
     fn within(&self, gate: &QualityGate) -> bool {
@@ -125,7 +129,8 @@ fn sharpness(chip: &[u8], side: usize) -> f32 {
     let (mut sum, mut squares) = (0.0f32, 0.0f32);
     for y in middle.clone() {
         for x in middle.clone() {
-            let laplacian = grey(x - 1, y) + grey(x + 1, y) + grey(x, y - 1) + grey(x, y + 1) - 4.0 * grey(x, y);
+            let laplacian =
+                grey(x - 1, y) + grey(x + 1, y) + grey(x, y - 1) + grey(x, y + 1) - 4.0 * grey(x, y);
             sum += laplacian;
             squares += laplacian * laplacian;
         }
@@ -133,4 +138,105 @@ fn sharpness(chip: &[u8], side: usize) -> f32 {
     let count = (middle.len() * middle.len()) as f32;
     let mean = sum / count;
     squares / count - mean * mean
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::align::Template;
+    use crate::geometry::Point;
+
+    const GATE: QualityGate = QualityGate {
+        min_face_px: 32.0,
+        min_score: 0.9,
+        min_sharpness: 3.0,
+        max_yaw_deg: 50.0,
+        max_pitch_deg: 40.0,
+    };
+
+    fn face(side: f32) -> BoundingBox {
+        BoundingBox { left: 10.0, top: 10.0, right: 10.0 + side, bottom: 10.0 + side }
+    }
+
+    fn frontal() -> Landmarks {
+        *Template::Dlib150.landmarks()
+    }
+
+    /// The five landmarks of a solid head turned by `yaw` and `pitch` degrees, seen from far away.
+    fn turned(yaw: f32, pitch: f32) -> Landmarks {
+        let (span, height) = (60.0, 64.0);
+        let nose = NOSE_LEVEL * height;
+        let solid = [
+            (-span / 2.0, 0.0, 0.0),
+            (span / 2.0, 0.0, 0.0),
+            (0.0, nose, NOSE_DEPTH * span),
+            (-span / 2.0, height, 0.0),
+            (span / 2.0, height, 0.0),
+        ];
+        let (yaw, pitch) = (yaw.to_radians(), pitch.to_radians());
+        solid.map(|(x, y, z)| {
+            let (x, z) = (x * yaw.cos() + z * yaw.sin(), z * yaw.cos() - x * yaw.sin());
+            Point::new(x, y * pitch.cos() + z * pitch.sin())
+        })
+    }
+
+    #[test]
+    fn a_frontal_face_points_straight_ahead() {
+        let pose = Pose::estimate(&frontal());
+        assert!(
+            pose.yaw_deg.abs() < 0.1 && pose.pitch_deg.abs() < 0.1 && pose.roll_deg.abs() < 0.1,
+            "{pose:?}"
+        );
+    }
+
+    #[test]
+    fn a_turned_head_is_measured_to_some_degrees() {
+        for degrees in [-45.0, -20.0, 0.0, 15.0, 40.0] {
+            let yaw = Pose::estimate(&turned(degrees, 0.0)).yaw_deg;
+            assert!((yaw - degrees).abs() < 1.0, "{degrees} measured as {yaw}");
+            let pitch = Pose::estimate(&turned(0.0, degrees)).pitch_deg;
+            assert!((pitch - degrees).abs() < 5.0, "{degrees} measured as {pitch}");
+        }
+    }
+
+    #[test]
+    fn a_tilted_face_is_rolled_and_nothing_else() {
+        let tilted = frontal().map(|point| Point::new(-point.y, point.x));
+        let pose = Pose::estimate(&tilted);
+        assert!((pose.roll_deg - 90.0).abs() < 0.1 && pose.yaw_deg.abs() < 0.1, "{pose:?}");
+    }
+
+    #[test]
+    fn each_refusal_has_its_cause() {
+        let refusal =
+            |side: f32, landmarks: &Landmarks, score| assess(&face(side), landmarks, score, &GATE).refusal;
+        assert_eq!(refusal(80.0, &frontal(), 0.99), None);
+        assert_eq!(refusal(31.0, &frontal(), 0.99), Some(Refusal::TooSmall));
+        assert_eq!(refusal(80.0, &frontal(), 0.89), Some(Refusal::LowScore));
+        assert_eq!(refusal(80.0, &turned(60.0, 0.0), 0.99), Some(Refusal::TurnedAway));
+        assert_eq!(refusal(80.0, &turned(0.0, 55.0), 0.99), Some(Refusal::TurnedAway));
+    }
+
+    #[test]
+    fn an_even_chip_is_blurred_and_a_chequered_one_is_sharp() {
+        let mut quality = assess(&face(80.0), &frontal(), 0.99, &GATE);
+        assess_sharpness(&mut quality, &[128; 3 * 40 * 40], 40, &GATE);
+        assert_eq!((quality.sharpness, quality.refusal), (0.0, Some(Refusal::Blurred)));
+
+        let mut quality = assess(&face(80.0), &frontal(), 0.99, &GATE);
+        let chequered: Vec<u8> = (0..40 * 40)
+            .flat_map(|at: usize| [if (at % 40 + at / 40).is_multiple_of(2) { 90 } else { 150 }; 3])
+            .collect();
+        assess_sharpness(&mut quality, &chequered, 40, &GATE);
+        // Every Laplacian is +-4 * 60.
+        assert!((quality.sharpness - 240.0f32.powi(2)).abs() < 50.0, "{}", quality.sharpness);
+        assert_eq!(quality.refusal, None);
+    }
+
+    #[test]
+    fn refusals_have_stable_names() {
+        for refusal in [Refusal::TooSmall, Refusal::LowScore, Refusal::TurnedAway, Refusal::Blurred] {
+            assert_eq!(serde_json::to_string(&refusal).unwrap(), format!("\"{}\"", refusal.as_str()));
+        }
+    }
 }

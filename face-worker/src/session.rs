@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use ort::environment::Environment;
 use ort::ep::{CUDA, ExecutionProviderDispatch, TensorRT};
 use ort::session::Session;
-use ort::session::builder::{BuilderResult, GraphOptimizationLevel, SessionBuilder};
+use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::value::TensorRef;
 use serde::{Deserialize, Serialize};
 
@@ -42,7 +42,10 @@ impl Provider {
             Self::Cuda => vec![CUDA::default().build().error_on_failure()],
             Self::Tensorrt => {
                 // What TensorRT cannot run goes to CUDA before it goes to the processor.
-                vec![TensorRT::default().build().error_on_failure(), CUDA::default().build().error_on_failure()]
+                vec![
+                    TensorRT::default().build().error_on_failure(),
+                    CUDA::default().build().error_on_failure(),
+                ]
             }
         }
     }
@@ -76,6 +79,13 @@ pub enum InferenceError {
         /// Its shape.
         shape: Vec<i64>,
     },
+}
+
+/// An option that the library refused; the half-made builder that such an error carries is of no use.
+impl From<ort::Error<SessionBuilder>> for InferenceError {
+    fn from(error: ort::Error<SessionBuilder>) -> Self {
+        Self::Runtime(ort::Error::new(error.message()))
+    }
 }
 
 /// One batch of planes for a network: `shape` is count, channels, height, width.
@@ -127,7 +137,10 @@ impl Runtime {
             return Ok(Self { environment: environment.clone() });
         }
         let environment = ort::init_from(library)
-            .map_err(|reason| InferenceError::Library { path: library.to_owned(), reason: format!("{reason:?}") })?
+            .map_err(|reason| InferenceError::Library {
+                path: library.to_owned(),
+                reason: format!("{reason:?}"),
+            })?
             .with_name("rollcall")
             .with_telemetry(false)
             .build()?;
@@ -137,8 +150,13 @@ impl Runtime {
 
     /// Opens the network in `file` on `provider`. `outputs` are those that runs will read, in their order; none named
     /// means all, in the network's order.
-    pub fn open(&self, file: &Path, provider: Provider, outputs: &[&str]) -> Result<Box<dyn Network>, InferenceError> {
-        let mut builder = self.builder().map_err(|error| ort::Error::new(error.message()))?;
+    pub fn open(
+        &self,
+        file: &Path,
+        provider: Provider,
+        outputs: &[&str],
+    ) -> Result<Box<dyn Network>, InferenceError> {
+        let mut builder = self.builder()?;
         for dispatch in provider.dispatch() {
             dispatch.register(&mut builder)?;
         }
@@ -152,15 +170,16 @@ impl Runtime {
 
     /// One thread and no spinning: a process runs several sessions, one for each core. Memory patterns are off because
     /// they hold only for one input shape, and ours change from run to run.
-    fn builder(&self) -> BuilderResult {
-        let builder = SessionBuilder::new(&self.environment).expect("session options need nothing but memory");
-        assignment::record(builder)?
+    fn builder(&self) -> Result<SessionBuilder, InferenceError> {
+        let (record, on) = assignment::RECORD;
+        Ok(SessionBuilder::new(&self.environment)?
+            .with_config_entry(record, on)?
             .with_optimization_level(GraphOptimizationLevel::All)?
             .with_intra_threads(1)?
             .with_inter_threads(1)?
             .with_intra_op_spinning(false)?
             .with_inter_op_spinning(false)?
-            .with_memory_pattern(false)
+            .with_memory_pattern(false)?)
     }
 }
 
@@ -175,7 +194,9 @@ impl Network for OrtNetwork {
         let results = self.session.run(ort::inputs![tensor])?;
         let mut outputs = Vec::with_capacity(self.outputs.len());
         for name in &self.outputs {
-            let value = results.get(name).ok_or_else(|| InferenceError::Output { output: name.clone(), shape: vec![] })?;
+            let value = results
+                .get(name)
+                .ok_or_else(|| InferenceError::Output { output: name.clone(), shape: vec![] })?;
             let (shape, values) = value.try_extract_tensor::<f32>()?;
             outputs.push(Output { shape, values });
         }

@@ -100,7 +100,11 @@ impl Mtcnn {
         Ok(found)
     }
 
-    fn refine(&mut self, image: &RgbImage, boxes: &[BoundingBox]) -> Result<Vec<BoundingBox>, InferenceError> {
+    fn refine(
+        &mut self,
+        image: &RgbImage,
+        boxes: &[BoundingBox],
+    ) -> Result<Vec<BoundingBox>, InferenceError> {
         self.write_patches(image, boxes, REFINEMENT_SIDE);
         let batch = patches(boxes.len(), REFINEMENT_SIDE, &self.planes);
         let mut found = Vec::new();
@@ -213,14 +217,15 @@ mod tests {
     fn the_window_of_a_cell_starts_one_pixel_in_and_is_eleven_wide() {
         let plain = window(2, 3, [0.0; 4]);
         assert_eq!(plain, BoundingBox { left: 5.0, top: 7.0, right: 16.0, bottom: 18.0 });
-        let shifted = window(0, 0, [0.1, -0.1, 0.2, 0.0]);
-        assert_eq!(shifted, BoundingBox { left: 2.1, top: -0.1, right: 14.2, bottom: 12.0 });
+        let shifted = window(0, 0, [0.25, -0.25, 0.5, 0.0]);
+        assert_eq!(shifted, BoundingBox { left: 3.75, top: -1.75, right: 17.5, bottom: 12.0 });
     }
 
     #[test]
     fn regressions_and_landmarks_count_both_edge_pixels() {
         let area = BoundingBox { left: 10.0, top: 20.0, right: 109.0, bottom: 119.0 };
-        assert_eq!(moved(&area, [0.1, 0.0, -0.1, 0.5]), BoundingBox { left: 20.0, top: 20.0, right: 99.0, bottom: 169.0 });
+        let expected = BoundingBox { left: 35.0, top: 20.0, right: 84.0, bottom: 169.0 };
+        assert_eq!(moved(&area, [0.25, 0.0, -0.25, 0.5]), expected);
         let points = placed(&area, [0.0, 1.0, 0.5, 0.0, 0.0, 0.0, 0.0, 0.5, 0.0, 1.0]);
         assert_eq!(points[1], Point::new(109.0, 19.0));
         assert_eq!(points[2], Point::new(59.0, 69.0));

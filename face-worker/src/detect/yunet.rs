@@ -13,8 +13,8 @@ const STRIDES: [usize; 3] = [8, 16, 32];
 /// The input's sides are multiples of this; the rest is padded to the right and below.
 const ALIGNMENT: usize = 32;
 const OUTPUTS: [&str; 12] = [
-    "cls_8", "obj_8", "bbox_8", "kps_8", "cls_16", "obj_16", "bbox_16", "kps_16", "cls_32", "obj_32", "bbox_32",
-    "kps_32",
+    "cls_8", "obj_8", "bbox_8", "kps_8", "cls_16", "obj_16", "bbox_16", "kps_16", "cls_32", "obj_32",
+    "bbox_32", "kps_32",
 ];
 
 /// The net with its buffers.
@@ -48,10 +48,14 @@ impl Yunet {
         };
         self.tight.resize(pixels.len(), 0.0);
         self.normalisation.write_planes(pixels, &mut self.tight);
-        let (padded_width, padded_height) = (width.next_multiple_of(ALIGNMENT), height.next_multiple_of(ALIGNMENT));
+        let (padded_width, padded_height) =
+            (width.next_multiple_of(ALIGNMENT), height.next_multiple_of(ALIGNMENT));
         self.padded.clear();
         self.padded.resize(3 * padded_width * padded_height, 0.0);
-        let planes = self.tight.chunks_exact(width * height).zip(self.padded.chunks_exact_mut(padded_width * padded_height));
+        let planes = self
+            .tight
+            .chunks_exact(width * height)
+            .zip(self.padded.chunks_exact_mut(padded_width * padded_height));
         for (tight, padded) in planes {
             for (row, target) in tight.chunks_exact(width).zip(padded.chunks_exact_mut(padded_width)) {
                 target[..width].copy_from_slice(row);
@@ -91,7 +95,12 @@ impl Detector for Yunet {
 
 /// Reads one stride's outputs (class, objectness, box, points): a cell at column c, row r states its box's centre as an
 /// offset from (c, r) and its size as a logarithm, both in strides, and each point as an offset from (c, r).
-fn decode([class, objectness, boxes, points]: &[Output<'_>; 4], stride: usize, columns: usize, mut yield_face: impl FnMut(Detection)) {
+fn decode(
+    [class, objectness, boxes, points]: &[Output<'_>; 4],
+    stride: usize,
+    columns: usize,
+    mut yield_face: impl FnMut(Detection),
+) {
     let step = stride as f32;
     for (cell, (class, objectness)) in class.values.iter().zip(objectness.values).enumerate() {
         let score = (class.clamp(0.0, 1.0) * objectness.clamp(0.0, 1.0)).sqrt();
@@ -118,7 +127,12 @@ fn decode([class, objectness, boxes, points]: &[Output<'_>; 4], stride: usize, c
 fn in_image(found: Detection, (x, y): (f32, f32)) -> Detection {
     let area = found.bounding_box;
     Detection {
-        bounding_box: BoundingBox { left: area.left * x, top: area.top * y, right: area.right * x, bottom: area.bottom * y },
+        bounding_box: BoundingBox {
+            left: area.left * x,
+            top: area.top * y,
+            right: area.right * x,
+            bottom: area.bottom * y,
+        },
         landmarks: found.landmarks.map(|point| Point::new(point.x * x, point.y * y)),
         score: found.score,
     }
@@ -132,7 +146,8 @@ mod tests {
     fn a_cell_states_centre_size_and_points_in_strides() {
         let shape = [1, 2, 1];
         let of = |values| Output { shape: &shape, values };
-        let boxes = [0.0; 4].into_iter().chain([0.5, 0.25, 0.0, std::f32::consts::LN_2]).collect::<Vec<f32>>();
+        let boxes =
+            [0.0; 4].into_iter().chain([0.5, 0.25, 0.0, std::f32::consts::LN_2]).collect::<Vec<f32>>();
         let points = [0.0; 10].into_iter().chain((0..10).map(|at| at as f32 / 10.0)).collect::<Vec<f32>>();
         let mut faces = Vec::new();
         decode(&[of(&[0.0, 0.81]), of(&[1.0, 1.0]), of(&boxes), of(&points)], 8, 2, |face| faces.push(face));

@@ -46,7 +46,12 @@ impl std::fmt::Debug for TemplateIndex {
 
 impl TemplateIndex {
     /// An index with these vectors (row after row) under these numbers.
-    pub(super) fn build(kind: IndexKind, dimension: usize, slots: &[u64], values: &[f32]) -> Result<Self, GalleryError> {
+    pub(super) fn build(
+        kind: IndexKind,
+        dimension: usize,
+        slots: &[u64],
+        values: &[f32],
+    ) -> Result<Self, GalleryError> {
         let metric = MetricType::InnerProduct;
         let d = dimension as u32;
         let quantised = |code| ScalarQuantizerIndexImpl::new(d, code, metric).and_then(IdMap::new);
@@ -56,7 +61,8 @@ impl TemplateIndex {
             IndexKind::Sq8 => Box::new(quantised(QuantizerType::QT_8bit)?),
             IndexKind::Inverted { lists, probes } => {
                 let coarse = FlatIndex::new(d, metric)?;
-                let mut index = IVFScalarQuantizerIndexImpl::new_ip(coarse, d, QuantizerType::QT_8bit, lists)?;
+                let mut index =
+                    IVFScalarQuantizerIndexImpl::new_ip(coarse, d, QuantizerType::QT_8bit, lists)?;
                 index.set_nprobe(probes);
                 Box::new(index)
             }
@@ -106,7 +112,8 @@ fn train(faiss: &mut dyn ConcurrentIndex, dimension: usize, values: &[f32]) -> R
     if !values.is_empty() {
         return Ok(faiss.train(values)?);
     }
-    let bounds: Vec<f32> = [-1.0, 1.0].into_iter().flat_map(|bound| std::iter::repeat_n(bound, dimension)).collect();
+    let bounds: Vec<f32> =
+        [-1.0, 1.0].into_iter().flat_map(|bound| std::iter::repeat_n(bound, dimension)).collect();
     Ok(faiss.train(&bounds)?)
 }
 

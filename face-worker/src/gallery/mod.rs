@@ -84,8 +84,13 @@ impl Gallery {
     /// An empty gallery with an exact index.
     pub fn new(dimension: usize) -> Result<Self, GalleryError> {
         let index = TemplateIndex::build(IndexKind::Exact, dimension, &[], &[])?;
-        let state =
-            State { people: HashMap::new(), person_by_slot: HashMap::new(), next_slot: 0, revision: 0, index };
+        let state = State {
+            people: HashMap::new(),
+            person_by_slot: HashMap::new(),
+            next_slot: 0,
+            revision: 0,
+            index,
+        };
         Ok(Self { dimension, state: RwLock::new(state) })
     }
 
@@ -165,7 +170,8 @@ impl Gallery {
         let (slots, values) = self.state.read().snapshot(self.dimension);
         let mut fresh = TemplateIndex::build(kind, self.dimension, &slots, &values)?;
         let mut state = self.state.write();
-        let gone: Vec<u64> = slots.iter().copied().filter(|slot| !state.person_by_slot.contains_key(slot)).collect();
+        let gone: Vec<u64> =
+            slots.iter().copied().filter(|slot| !state.person_by_slot.contains_key(slot)).collect();
         fresh.remove(&gone)?;
         let first_new = slots.iter().max().map_or(0, |last| last + 1);
         for stored in state.people.values().filter_map(|entry| entry.template.as_ref()) {

@@ -69,7 +69,10 @@ impl<'p> Fetcher<'p> {
         for file in &pack.files {
             let Some(upstream) = &file.upstream else { continue };
             let Some(supplied) = supplied else {
-                return Err(ModelsError::NotInRegistry { file: file.name.clone(), upstream: upstream.clone() });
+                return Err(ModelsError::NotInRegistry {
+                    file: file.name.clone(),
+                    upstream: upstream.clone(),
+                });
             };
             let source = supplied.join(&file.name);
             files::verify(&source, &file.sha256)?;
@@ -135,7 +138,12 @@ impl<'p> Fetcher<'p> {
     }
 
     /// Runs `SCRIPT ARCHIVE FOLDER ARGUMENTS...` and returns the folder, which lies on the models folder's file system.
-    pub(super) fn run_script(&mut self, script: &str, archive: &Path, arguments: &[&str]) -> Result<PathBuf, ModelsError> {
+    pub(super) fn run_script(
+        &mut self,
+        script: &str,
+        archive: &Path,
+        arguments: &[&str],
+    ) -> Result<PathBuf, ModelsError> {
         self.workshop()?.run_script(script, archive, arguments)
     }
 
@@ -150,7 +158,8 @@ impl<'p> Fetcher<'p> {
 
 impl Workshop {
     fn open(root: &Path) -> Result<Self, ModelsError> {
-        let folder = tempfile::Builder::new().prefix(".workshop-").tempdir_in(root).map_err(files::at(root))?;
+        let folder =
+            tempfile::Builder::new().prefix(".workshop-").tempdir_in(root).map_err(files::at(root))?;
         for (name, text) in SCRIPTS {
             let path = folder.path().join(name);
             fs::write(&path, text).map_err(files::at(&path))?;
@@ -166,7 +175,10 @@ impl Workshop {
         install.args(["--only-binary=:all:", "--requirement"]).arg(workshop.path("requirements.txt"));
         let installed = install.output().map_err(|cause| ModelsError::NoPython { cause })?;
         if !installed.status.success() {
-            return Err(ModelsError::NotFetched { package: "numpy, onnx and lz4".to_owned(), output: said(&installed) });
+            return Err(ModelsError::NotFetched {
+                package: "numpy, onnx and lz4".to_owned(),
+                output: said(&installed),
+            });
         }
         Ok(workshop)
     }
@@ -177,7 +189,8 @@ impl Workshop {
         files::make_dir(&folder)?;
         // pip checks the hash before it looks into an archive; a source archive's own code runs only after that.
         let requirement = self.path("requirement.txt");
-        fs::write(&requirement, format!("{name}=={version} --hash=sha256:{sha256}\n")).map_err(files::at(&requirement))?;
+        fs::write(&requirement, format!("{name}=={version} --hash=sha256:{sha256}\n"))
+            .map_err(files::at(&requirement))?;
         let form: &[&str] = match archive.form {
             PackageForm::Wheel => &["--only-binary=:all:"],
             PackageForm::Sdist => &["--no-binary=:all:", "--no-build-isolation"],
@@ -191,7 +204,9 @@ impl Workshop {
             return Err(ModelsError::NotFetched { package: package(), output: said(&fetched) });
         }
         let mut entries = fs::read_dir(&folder).map_err(files::at(&folder))?;
-        let entry = entries.next().ok_or_else(|| ModelsError::NotFetched { package: package(), output: said(&fetched) })?;
+        let entry = entries
+            .next()
+            .ok_or_else(|| ModelsError::NotFetched { package: package(), output: said(&fetched) })?;
         let path = entry.map_err(files::at(&folder))?.path();
         files::verify(&path, sha256)?;
         Ok(path)
@@ -211,7 +226,15 @@ impl Workshop {
 
     fn pip(&self, subcommand: &str) -> Command {
         let mut command = Command::new(self.path("venv").join("bin/python"));
-        command.args(["-m", "pip", subcommand, "--quiet", "--disable-pip-version-check", "--no-input", "--require-hashes"]);
+        command.args([
+            "-m",
+            "pip",
+            subcommand,
+            "--quiet",
+            "--disable-pip-version-check",
+            "--no-input",
+            "--require-hashes",
+        ]);
         command
     }
 

