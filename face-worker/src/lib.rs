@@ -3,6 +3,7 @@
 //!
 //! - [`pack`] reads manifests, [`models`] fetches and verifies files.
 //! - [`engine::Engine`] is one set of networks on one thread, [`pool::Pool`] shares several between cameras.
+//! - [`worker`] joins them to the log.
 //! - [`gallery::Gallery`] holds the templates of known people and finds the most similar.
 
 pub mod align;
@@ -21,3 +22,4 @@ mod pixels;
 pub mod pool;
 pub mod quality;
 pub mod session;
+pub mod worker;

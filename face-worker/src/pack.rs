@@ -185,6 +185,8 @@ pub struct Thresholds {
     pub confident: f32,
     /// From here on a person should look.
     pub uncertain: f32,
+    /// From here one look is enough.
+    pub certain: f32,
 }
 
 /// Limits below or beyond which a face is not compared.
@@ -281,8 +283,9 @@ impl Pack {
                 return Err(format!("{} needs either a package that yields it or an upstream", file.name));
             }
         }
-        if self.thresholds.uncertain > self.thresholds.confident {
-            return Err("the uncertain threshold lies above the confident one".to_owned());
+        let Thresholds { uncertain, confident, certain } = self.thresholds;
+        if uncertain > confident || confident > certain {
+            return Err("the thresholds must rise: uncertain, confident, certain".to_owned());
         }
         if self.embedder.dimension == 0 || self.embedder.max_batch == 0 {
             return Err("dimension and max_batch are at least 1".to_owned());

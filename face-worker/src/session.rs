@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::assignment;
 
 /// Where networks run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Provider {
     /// The processor; always there.

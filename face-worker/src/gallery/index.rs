@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::GalleryError;
 
 /// How templates are searched.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum IndexKind {
     /// Every template, in full precision.

@@ -121,6 +121,21 @@ impl Gallery {
         Ok(true)
     }
 
+    /// Forgets everybody, revisions included: the source of templates has begun anew.
+    pub fn clear(&self) -> Result<(), GalleryError> {
+        let mut state = self.state.write();
+        let kind = state.index.kind();
+        let index = TemplateIndex::build(kind, self.dimension, &[], &[])?;
+        *state = State {
+            people: HashMap::new(),
+            person_by_slot: HashMap::new(),
+            next_slot: 0,
+            revision: 0,
+            index,
+        };
+        Ok(())
+    }
+
     /// The `k` people most similar to the probe, best first; fewer where fewer are known. An index that is not exact
     /// only proposes: the similarities are always the exact ones.
     pub fn search(&self, probe: &[f32], k: usize) -> Result<Vec<Candidate>, GalleryError> {

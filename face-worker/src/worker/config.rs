@@ -2,15 +2,16 @@
 
 use crate::{
     gallery::IndexKind,
-    models,
-    pack::{self, Pack},
+    models::{self, ModelsDir},
+    pack::{self, Pack, PackError},
     session::Provider,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{num::NonZeroUsize, path::PathBuf, thread::available_parallelism};
 
 /// Which networks look at frames, where, and how many at once.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct FaceConfig {
     /// The active model pack; `rollcall models list` names them.
@@ -43,37 +44,18 @@ impl Default for FaceConfig {
     }
 }
 
-/// The settings name something that does not exist.
-#[derive(Debug, thiserror::Error)]
-pub enum FaceConfigError {
-    /// No manifest has the name.
-    #[error("there is no model pack {name:?}; there are: {known}")]
-    UnknownPack {
-        /// What was asked for.
-        name: String,
-        /// What there is.
-        known: String,
-    },
-    /// A manifest cannot be read.
-    #[error(transparent)]
-    Manifest(#[from] pack::PackError),
-}
-
 impl FaceConfig {
     /// The manifest of the active pack.
     ///
     /// # Errors
     /// When there is none of that name, or a manifest cannot be read.
-    pub fn pack(&self) -> Result<Pack, FaceConfigError> {
-        let packs = pack::load_all(self.packs_dir.as_deref())?;
-        let known = packs.iter().map(|pack| pack.name.as_str()).collect::<Vec<_>>().join(", ");
-        let found = packs.into_iter().find(|pack| pack.name == self.pack);
-        found.ok_or_else(|| FaceConfigError::UnknownPack { name: self.pack.clone(), known })
+    pub fn pack(&self) -> Result<Pack, PackError> {
+        pack::find_pack(&self.pack, self.packs_dir.as_deref())
     }
 
     /// Where weights and ONNX Runtime are kept.
-    pub fn models_dir(&self) -> PathBuf {
-        self.models_dir.clone().unwrap_or_else(models::default_models_dir)
+    pub fn models_dir(&self) -> ModelsDir {
+        ModelsDir::new(self.models_dir.clone().unwrap_or_else(models::default_models_dir))
     }
 
     /// Engines.

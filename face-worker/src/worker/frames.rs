@@ -63,8 +63,9 @@ impl FrameHandler {
             thresholds: self.view.thresholds(),
             faces,
         };
-        let message = Message::json(subject::sighting(frame.camera_id), place.message_id("sighting"), &sighting)
-            .expect("a sighting has a JSON form");
+        let message =
+            Message::json(subject::sighting(frame.camera_id), place.message_id("sighting"), &sighting)
+                .expect("a sighting has a JSON form");
         self.bus.publish(message.with_headers(trace_headers())).await?;
         Ok(())
     }
@@ -100,5 +101,8 @@ impl Place {
 
 /// The trace that the current span belongs to.
 pub(super) fn trace_headers() -> header::Headers {
-    telemetry::current_traceparent().map(|traceparent| (header::TRACEPARENT, traceparent)).into_iter().collect()
+    telemetry::current_traceparent()
+        .map(|traceparent| (header::TRACEPARENT, traceparent))
+        .into_iter()
+        .collect()
 }

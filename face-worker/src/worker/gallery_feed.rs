@@ -33,7 +33,9 @@ pub(super) async fn follow(
         metrics::gauge!("rollcall_face_gallery_people").set(gallery.len() as f64);
         if feed.is_ready() && gallery.index_kind() != index {
             let (gallery, index) = (gallery.clone(), index);
-            tokio::task::spawn_blocking(move || gallery.rebuild(index)).await.expect("a rebuild does not panic")?;
+            tokio::task::spawn_blocking(move || gallery.rebuild(index))
+                .await
+                .expect("a rebuild does not panic")?;
         }
     }
 }

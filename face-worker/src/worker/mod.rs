@@ -15,11 +15,12 @@ mod gallery_feed;
 mod photos;
 mod view;
 
-pub use config::{FaceConfig, FaceConfigError};
+pub use config::FaceConfig;
 
 use crate::{
     gallery::{Gallery, GalleryError},
-    models,
+    models::ModelsError,
+    pack::PackError,
     pool::{Pool, PoolConfig},
     session::{InferenceError, Runtime},
 };
@@ -49,10 +50,10 @@ pub struct FaceDeps {
 pub enum FaceWorkerError {
     /// The settings name something that does not exist.
     #[error(transparent)]
-    Config(#[from] FaceConfigError),
+    Pack(#[from] PackError),
     /// The pack's files are missing or not what the manifest says.
     #[error(transparent)]
-    Models(#[from] models::ModelsError),
+    Models(#[from] ModelsError),
     /// The networks do not open.
     #[error(transparent)]
     Inference(#[from] InferenceError),
@@ -68,13 +69,18 @@ pub enum FaceWorkerError {
 ///
 /// # Errors
 /// When the pack, the networks or the log are not there.
-pub async fn start(config: &FaceConfig, deps: FaceDeps, lifecycle: &Lifecycle) -> Result<(), FaceWorkerError> {
+pub async fn start(
+    config: &FaceConfig,
+    deps: FaceDeps,
+    lifecycle: &Lifecycle,
+) -> Result<(), FaceWorkerError> {
     let FaceDeps { bus, clock, health } = deps;
     let pool = Arc::new(open_pool(config)?);
     let pack = pool.pack().clone();
     let in_flight = config.max_frames();
 
-    let feed = bus.feed::<GalleryEntry>(Some(subject::gallery_of_pack(&pack.name)), None, lifecycle.soft_stop());
+    let feed =
+        bus.feed::<GalleryEntry>(Some(subject::gallery_of_pack(&pack.name)), None, lifecycle.soft_stop());
     let gallery = Arc::new(Gallery::new(pack.embedder.dimension)?);
     lifecycle.spawn(
         "gallery",
@@ -107,10 +113,12 @@ pub async fn start(config: &FaceConfig, deps: FaceDeps, lifecycle: &Lifecycle) -
             () = frames_stop.cancelled() => Ok(()),
         }
     });
-    let spec = specs(Stream::Requests, "face-worker-enrol-photo", Some(subject::request(RequestKind::EnrolPhoto)));
+    let spec =
+        specs(Stream::Requests, "face-worker-enrol-photo", Some(subject::request(RequestKind::EnrolPhoto)));
     let (log, photos_stop) = (bus.clone(), stop.clone());
     lifecycle.spawn("enrolment photos", async move { log.consume(spec, photos, photos_stop).await });
-    let spec = specs(Stream::Requests, "face-worker-recognise", Some(subject::request(RequestKind::Recognise)));
+    let spec =
+        specs(Stream::Requests, "face-worker-recognise", Some(subject::request(RequestKind::Recognise)));
     lifecycle.spawn("recognitions", async move { bus.consume(spec, recognitions, stop).await });
     Ok(())
 }
@@ -121,14 +129,14 @@ pub async fn start(config: &FaceConfig, deps: FaceDeps, lifecycle: &Lifecycle) -
 /// When its files are missing or its networks do not open.
 pub fn open_pool(config: &FaceConfig) -> Result<Pool, FaceWorkerError> {
     let pack = config.pack()?;
-    let models_dir = config.models_dir();
-    models::verify(&pack, &models_dir)?;
-    let runtime = Runtime::load(&models::runtime_path(&models_dir))?;
-    let pool = PoolConfig {
-        inference_threads: config.inference_threads(),
+    let models = config.models_dir();
+    let folder = models.verify(&pack)?;
+    let runtime = Runtime::load(&models.runtime_library()?)?;
+    let threads = config.inference_threads();
+    let size = PoolConfig {
         max_frames: config.max_frames(),
         provider: config.provider,
-        ..PoolConfig::for_cores(config.inference_threads())
+        ..PoolConfig::for_cores(threads)
     };
-    Ok(Pool::open(&pack, &models::pack_dir(&models_dir, &pack), &runtime, &pool)?)
+    Ok(Pool::open(&pack, &folder, &runtime, &size)?)
 }

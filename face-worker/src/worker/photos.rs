@@ -10,8 +10,8 @@ use crate::{
 };
 use rollcall_bus::{Bus, Delivery, HandleError, Handler, Message};
 use rollcall_schemas::{
-    embedding::Embedding,
     code::Code,
+    embedding::Embedding,
     header::{self, HeaderSource},
     id::{RequestId, UserId},
     outcome::{Answer, Outcome, OutcomeResult, PhotoAnswer, RecognitionAnswer, Refusal},
@@ -33,7 +33,8 @@ pub(super) struct EnrolPhotoHandler {
 impl Handler for EnrolPhotoHandler {
     async fn handle(&self, delivery: Delivery) -> Result<(), HandleError> {
         let photo = PhotoMeta::from_headers(&delivery).map_err(HandleError::reject)?;
-        let user_id = photo.user_id.ok_or_else(|| HandleError::reject("an enrolment photograph of nobody"))?;
+        let user_id =
+            photo.user_id.ok_or_else(|| HandleError::reject("an enrolment photograph of nobody"))?;
         let span = photo_span(&photo, &delivery);
         self.enrol(photo, user_id, delivery).instrument(span).await
     }
@@ -158,7 +159,8 @@ async fn answer_request(
     let request_id: RequestId = photo.request_id;
     let outcome = Outcome { request_id, caller: photo.requested_by, decided_at: clock.now(), result };
     let id = Uuid::new_v5(&request_id.0, b"outcome");
-    let message = Message::json(subject::outcome(request_id), id, &outcome).expect("an outcome has a JSON form");
+    let message =
+        Message::json(subject::outcome(request_id), id, &outcome).expect("an outcome has a JSON form");
     bus.publish(message.with_headers(trace_headers())).await?;
     Ok(())
 }

@@ -124,8 +124,12 @@ fn verdict_name(verdict: Verdict) -> &'static str {
 
 fn record_timings(analysis: &FrameAnalysis) {
     let timings = analysis.timings;
-    let stages =
-        [("decode", timings.decode), ("detect", timings.detect), ("embed", timings.embed), ("crop", timings.crop)];
+    let stages = [
+        ("decode", timings.decode),
+        ("detect", timings.detect),
+        ("embed", timings.embed),
+        ("crop", timings.crop),
+    ];
     for (stage, took) in stages {
         metrics::histogram!("rollcall_face_stage_seconds", "stage" => stage).record(took.as_secs_f64());
     }
