@@ -1,5 +1,5 @@
-//! The connection: made once, checked once, kept for ever. It reconnects by itself; everything that must ask again
-//! after a reconnection watches [`Link`].
+//! The connection: made once, checked once, kept for ever. It reconnects by itself; whatever waits for an answer
+//! watches [`Bus::losses`], because what was asked of a lost connection is not answered by the next.
 
 use crate::{BusConfig, BusError, breaker::Breakers};
 use async_nats::{
@@ -9,21 +9,16 @@ use async_nats::{
 };
 use rollcall_schemas::subject::{Namespace, Stream, Subject};
 use std::{sync::Arc, time::Duration};
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout},
+};
 
 /// The largest message Rollcall sends: an image of the size limit, and its headers.
 const NEEDED_PAYLOAD_BYTES: usize = 8_000_000;
 
 /// Commands that may wait for the socket. Small, because each may hold a frame: what does not fit waits in its caller.
 const COMMAND_QUEUE: usize = 512;
-
-/// Whether the broker is there, and how often it has come back.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Link {
-    pub(crate) connected: bool,
-    /// Grows with every connection: whatever was asked of an earlier one will not be answered.
-    pub(crate) epoch: u64,
-}
 
 /// A connection to the broker. Clones share it.
 #[derive(Clone)]
@@ -36,7 +31,7 @@ pub struct Bus {
 struct Shared {
     config: BusConfig,
     namespace: Namespace,
-    link: watch::Receiver<Link>,
+    losses: watch::Receiver<u64>,
     breakers: Breakers,
 }
 
@@ -48,11 +43,11 @@ impl Bus {
     /// When no broker answers in time, when it refuses the credentials, or when it is not fit.
     pub async fn connect(config: &BusConfig, client_name: &str) -> Result<Self, BusError> {
         let namespace = config.namespace.as_deref().map(Namespace::new).transpose()?.unwrap_or_default();
-        let (sender, link) = watch::channel(Link::default());
-        let client = dial(config, client_name, sender).await?;
+        let (sender, losses) = watch::channel(0);
+        let client = dial(config, client_name, Arc::new(sender)).await?;
         check(&client)?;
         let jetstream = ContextBuilder::new().timeout(config.publish_timeout()).build(client.clone());
-        let shared = Shared { config: config.clone(), namespace, link, breakers: Breakers::default() };
+        let shared = Shared { config: config.clone(), namespace, losses, breakers: Breakers::default() };
         Ok(Self { client, jetstream, shared: Arc::new(shared) })
     }
 
@@ -85,9 +80,10 @@ impl Bus {
     /// Waits until everything sent so far, acknowledgements included, is on the wire.
     ///
     /// # Errors
-    /// When the connection is closed.
+    /// When the broker is away.
     pub async fn flush(&self) -> Result<(), BusError> {
-        self.client.flush().await.map_err(BusError::broker("flushing"))
+        let flushed = timeout(self.config().publish_timeout(), self.client.flush()).await;
+        flushed.map_err(BusError::broker("flushing"))?.map_err(BusError::broker("flushing"))
     }
 
     pub(crate) fn config(&self) -> &BusConfig {
@@ -102,8 +98,18 @@ impl Bus {
         &self.shared.breakers
     }
 
-    pub(crate) fn link(&self) -> watch::Receiver<Link> {
-        self.shared.link.clone()
+    /// How often the connection has been lost, watched from now on.
+    pub(crate) fn losses(&self) -> watch::Receiver<u64> {
+        let mut losses = self.shared.losses.clone();
+        losses.mark_unchanged();
+        losses
+    }
+
+    /// Waits until the broker is connected. Looks instead of listening: events are dropped when there are many.
+    pub(crate) async fn connected(&self) {
+        while !self.is_connected() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// The subject as the broker knows it.
@@ -121,17 +127,17 @@ impl std::fmt::Debug for Bus {
     }
 }
 
-async fn dial(config: &BusConfig, client_name: &str, link: watch::Sender<Link>) -> Result<Client, BusError> {
-    let link = Arc::new(link);
+async fn dial(
+    config: &BusConfig,
+    client_name: &str,
+    losses: Arc<watch::Sender<u64>>,
+) -> Result<Client, BusError> {
     let addresses = addresses(config)?;
     let started = Instant::now();
     let mut pause = Duration::from_millis(50);
     loop {
-        let error = match options(config, client_name, link.clone()).connect(addresses.clone()).await {
-            Ok(client) => {
-                link.send_modify(|link| link.connected = true);
-                return Ok(client);
-            }
+        let error = match options(config, client_name, losses.clone()).connect(addresses.clone()).await {
+            Ok(client) => return Ok(client),
             Err(error) => error,
         };
         if matches!(error.kind(), ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication)
@@ -156,7 +162,7 @@ fn addresses(config: &BusConfig) -> Result<Vec<ServerAddr>, BusError> {
     parsed.map_err(|_| BusError::Address { servers: config.servers() })
 }
 
-fn options(config: &BusConfig, client_name: &str, link: Arc<watch::Sender<Link>>) -> ConnectOptions {
+fn options(config: &BusConfig, client_name: &str, losses: Arc<watch::Sender<u64>>) -> ConnectOptions {
     let mut options = ConnectOptions::new()
         .name(client_name)
         .client_capacity(COMMAND_QUEUE)
@@ -167,7 +173,7 @@ fn options(config: &BusConfig, client_name: &str, link: Arc<watch::Sender<Link>>
             Duration::from_millis(50 * u64::try_from(attempts).unwrap_or(u64::MAX).clamp(1, 20))
         })
         .event_callback(move |event| {
-            note(&link, &event);
+            note(&losses, &event);
             std::future::ready(())
         });
     if let (Some(user), Some(password)) = (&config.user, &config.password) {
@@ -182,19 +188,16 @@ fn options(config: &BusConfig, client_name: &str, link: Arc<watch::Sender<Link>>
     options
 }
 
-fn note(link: &watch::Sender<Link>, event: &Event) {
+fn note(losses: &watch::Sender<u64>, event: &Event) {
     match event {
-        Event::Connected => {
-            link.send_modify(|link| *link = Link { connected: true, epoch: link.epoch + 1 });
-            tracing::info!("broker connected");
-        }
+        Event::Connected => tracing::info!("broker connected"),
         Event::Disconnected | Event::Closed => {
-            link.send_modify(|link| link.connected = false);
+            losses.send_modify(|losses| *losses += 1);
             metrics::counter!("rollcall_bus_disconnected_total").increment(1);
             tracing::warn!("broker disconnected");
         }
         Event::SlowConsumer(_) => {
-            tracing::warn!("a subscription is read too slowly; the broker will send again")
+            tracing::warn!("a subscription is read too slowly; the broker will send again");
         }
         Event::ServerError(error) => tracing::warn!(%error, "broker error"),
         Event::ClientError(error) => tracing::debug!(%error, "broker client error"),

@@ -31,23 +31,25 @@ impl Obituary<'_> {
         } else {
             self.delivery.payload.clone()
         };
-        let stored = match bus.publish_raw(&target, self.headers(), payload).await {
-            // The added headers can push it over the broker's limit; its original is still in its stream.
+        let stored = match bus.publish_raw(&target, self.headers(self.reason), payload).await {
             Err(PublishError::TooLarge { .. }) => {
-                bus.publish_raw(&target, self.headers(), Bytes::new()).await
+                // The added headers pushed it over the broker's limit. The original stays where it is.
+                let reason =
+                    format!("{} (too large to be parked whole: its bytes are in its stream)", self.reason);
+                bus.publish_raw(&target, self.headers(&reason), Bytes::new()).await
             }
             stored => stored,
         };
         stored.map(|_| ()).map_err(BusError::broker("parking a message in DEAD"))
     }
 
-    fn headers(&self) -> HeaderMap {
+    fn headers(&self, reason: &str) -> HeaderMap {
         let Delivery { stream, sequence, attempt, subject, headers, .. } = self.delivery;
         let mut all = HeaderMap::new();
         for (name, value) in headers.iter() {
             all.insert(name, value);
         }
-        let reason: String = self.reason.chars().take(MAX_REASON_CHARS).collect();
+        let reason: String = reason.chars().take(MAX_REASON_CHARS).collect();
         all.insert(header::DEAD_REASON, one_line(reason));
         all.insert(header::DEAD_SUBJECT, subject.as_str());
         all.insert(header::DEAD_STREAM, stream.name());

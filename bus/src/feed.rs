@@ -119,7 +119,7 @@ impl Bus {
             path: snapshot,
             created_at: None,
             unsaved: false,
-            save_at: Instant::now(),
+            save_at: Instant::now() + SAVE_EVERY,
         };
         follower.load();
         tokio::spawn(follower.run(stop));

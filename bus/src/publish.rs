@@ -11,7 +11,7 @@ use rollcall_schemas::{
     header::Headers,
     subject::{Stream, Subject},
 };
-use std::{error::Error, fmt, sync::LazyLock};
+use std::{error::Error, fmt, future::IntoFuture, sync::LazyLock};
 use tokio::time::Instant;
 
 /// A message to be stored in the log.
@@ -151,15 +151,18 @@ impl Bus {
     }
 
     async fn send(&self, subject: &Subject, message: PublishMessage) -> Result<Published, PublishError> {
+        let mut losses = self.losses();
         if !self.is_connected() {
-            return Err(PublishError::Unavailable { reason: "the broker is not connected".into() });
+            return Err(away("the broker is not connected"));
         }
-        let sent = self
-            .jetstream
-            .send_publish(self.wire(subject), message)
-            .await
-            .map_err(|error| self.refusal(&error))?;
-        let ack = sent.await.map_err(|error| self.refusal(&error))?;
+        let sending = self.jetstream.send_publish(self.wire(subject), message);
+        let sent = sending.await.map_err(|error| self.refusal(&error))?;
+        let ack = tokio::select! {
+            biased;
+            ack = sent.into_future() => ack.map_err(|error| self.refusal(&error))?,
+            // The acknowledgement, if there was one, went the way of the connection.
+            _ = losses.changed() => return Err(away("the connection was lost")),
+        };
         Ok(Published { sequence: ack.sequence, duplicate: ack.duplicate })
     }
 
@@ -186,6 +189,10 @@ impl Bus {
             _ => PublishError::Unavailable { reason: refused.to_string() },
         }
     }
+}
+
+fn away(reason: &str) -> PublishError {
+    PublishError::Unavailable { reason: reason.to_owned() }
 }
 
 /// A header ends at a line break, so a value has none.

@@ -144,13 +144,13 @@ impl Bus {
     /// When the broker does not answer or has no such stream.
     pub async fn erase(&self, stream: Stream, sequence: u64) -> Result<bool, BusError> {
         use jetstream::{ErrorCode, stream::DeleteMessageErrorKind::JetStream};
+        const ABSENT: [&str; 2] = ["no message found", "stream store EOF"];
         match self.handle(stream).await?.delete_message(sequence).await {
             Ok(erased) => Ok(erased),
             Err(error) => match error.kind() {
-                // 2.9 answers "no message found" as a failure to delete.
-                JetStream(reason) if reason.error_code() == ErrorCode::STREAM_MESSAGE_DELETE_FAILED => {
-                    Ok(false)
-                }
+                // The broker's words for what was there once, and for what never was.
+                JetStream(reason) if reason.error_code() == ErrorCode::SEQUENCE_NOT_FOUND => Ok(false),
+                JetStream(reason) if ABSENT.iter().any(|text| reason.to_string().contains(text)) => Ok(false),
                 _ => Err(BusError::broker(format!("erasing message {sequence} of {}", stream.name()))(error)),
             },
         }

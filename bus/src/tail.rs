@@ -4,7 +4,7 @@
 //! Push ordered consumers, because pull ordered ones die with a server restart. Ours to keep is the next sequence: after
 //! a reconnection the client's own recovery starts at the beginning if it had not yet seen a message.
 
-use crate::{Bus, BusError, Delivery, connection::Link};
+use crate::{Bus, BusError, Delivery};
 use async_nats::jetstream::consumer::{
     DeliverPolicy,
     push::{Ordered, OrderedConfig},
@@ -48,16 +48,14 @@ pub(crate) struct Tail {
     /// Of the stream that `start` belongs to.
     created_at: Option<DateTime<Utc>>,
     messages: Option<Ordered>,
-    link: watch::Receiver<Link>,
-    epoch: u64,
+    losses: watch::Receiver<u64>,
 }
 
 impl Tail {
     /// A tail not yet opened. `created_at` says which stream `start` belongs to, if that is known.
     pub(crate) fn new(bus: Bus, stream: Stream, start: TailStart, filter: Option<Subject>) -> Self {
-        let mut link = bus.link();
-        let epoch = link.borrow_and_update().epoch;
-        Self { bus, stream, filter, start, created_at: None, messages: None, link, epoch }
+        let losses = bus.losses();
+        Self { bus, stream, filter, start, created_at: None, messages: None, losses }
     }
 
     /// The same, where `start` is a sequence of the stream that was created at that time.
@@ -112,6 +110,7 @@ impl Tail {
     pub(crate) async fn next(&mut self) -> Step {
         loop {
             if self.messages.is_none() {
+                self.bus.connected().await;
                 match self.open().await {
                     Ok(step) => return step,
                     Err(error) => {
@@ -132,12 +131,9 @@ impl Tail {
         let messages = self.messages.as_mut()?;
         let item = tokio::select! {
             biased;
-            changed = self.link.changed() => {
-                let epoch = self.link.borrow_and_update().epoch;
-                if changed.is_err() || epoch != self.epoch {
-                    self.epoch = epoch;
-                    self.messages = None;
-                }
+            // Not left to the client's recovery: see above.
+            _ = self.losses.changed() => {
+                self.messages = None;
                 return None;
             }
             item = messages.next() => item,

@@ -179,7 +179,8 @@ impl Bus {
             while tasks.try_join_next().is_some() {}
         }
         while tasks.join_next().await.is_some() {}
-        self.flush().await
+        self.settled().await;
+        Ok(())
     }
 
     /// Consumes in batches until `stop`, one batch at a time; otherwise like [`Bus::consume`].
@@ -216,7 +217,15 @@ impl Bus {
                 letters.clear();
             }
         }
-        self.flush().await
+        self.settled().await;
+        Ok(())
+    }
+
+    /// Sees the last acknowledgements off. When that fails, the messages come again.
+    async fn settled(&self) {
+        if let Err(error) = self.flush().await {
+            tracing::debug!(%error, "stopped without the last acknowledgements");
+        }
     }
 }
 

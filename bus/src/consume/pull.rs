@@ -4,7 +4,7 @@
 //! 2.9: `fetch()` can hang, and heartbeats on batches can swallow messages.
 
 use super::ConsumerSpec;
-use crate::{Bus, BusError, connection::Link};
+use crate::{Bus, BusError};
 use async_nats::jetstream::{
     self, AckKind,
     consumer::{AckPolicy, DeliverPolicy, PullConsumer, pull},
@@ -24,7 +24,7 @@ pub(super) struct Puller {
     spec: ConsumerSpec,
     /// Absent when something went wrong with it, so that it is made anew.
     consumer: Option<PullConsumer>,
-    link: watch::Receiver<Link>,
+    losses: watch::Receiver<u64>,
     stop: CancellationToken,
 }
 
@@ -35,8 +35,8 @@ impl Puller {
         spec: &ConsumerSpec,
         stop: CancellationToken,
     ) -> Result<Self, BusError> {
-        let link = bus.link();
-        let mut puller = Self { bus, spec: spec.clone(), consumer: None, link, stop };
+        let losses = bus.losses();
+        let mut puller = Self { bus, spec: spec.clone(), consumer: None, losses, stop };
         while let Some(result) = puller.unless_stopped(puller.create()).await {
             match result {
                 Ok(consumer) => {
@@ -80,11 +80,10 @@ impl Puller {
         max: usize,
         wait: Duration,
     ) -> Result<Option<pull::Batch>, async_nats::Error> {
-        let stop = self.stop.clone();
-        if stop.run_until_cancelled(self.link.wait_for(|link| link.connected)).await.is_none() {
+        if self.unless_stopped(self.bus.connected()).await.is_none() {
             return Ok(None);
         }
-        self.link.mark_unchanged();
+        self.losses.mark_unchanged();
         if self.consumer.is_none() {
             self.consumer = Some(self.create().await?);
         }
@@ -142,7 +141,7 @@ impl Pull<'_> {
         let item = if self.ending {
             self.batch.next().now_or_never().flatten()
         } else {
-            let Puller { stop, link, .. } = &mut *self.puller;
+            let Puller { stop, losses, .. } = &mut *self.puller;
             tokio::select! {
                 biased;
                 () = stop.cancelled() => {
@@ -150,7 +149,7 @@ impl Pull<'_> {
                     return None;
                 }
                 // A request does not survive its connection.
-                _ = link.changed() => {
+                _ = losses.changed() => {
                     self.ending = true;
                     self.batch.next().now_or_never().flatten()
                 }

@@ -62,12 +62,11 @@ pub(crate) async fn publish_scans(bus: &Bus, numbers: std::ops::Range<usize>) {
 }
 
 async fn dead_letter(bus: &Bus, sequence: u64) -> Delivery {
-    let mut found = None;
     eventually("a dead letter", || async {
         bus.stream(Stream::Dead).await.unwrap().last_sequence >= sequence
     })
     .await;
-    found.get_or_insert(bus.get(Stream::Dead, sequence).await.unwrap().unwrap()).clone()
+    bus.get(Stream::Dead, sequence).await.unwrap().unwrap()
 }
 
 #[tokio::test]
@@ -361,4 +360,52 @@ async fn a_consumer_of_no_stream_is_refused() {
     let consuming = bus.consume(spec(), handler, CancellationToken::new());
     let refused = soon("refusal", consuming).await.unwrap_err();
     assert!(matches!(refused, BusError::Broker { .. }), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_message_too_large_to_be_parked_whole_is_parked_without_its_bytes() {
+    struct Rejecting;
+    impl Handler for Rejecting {
+        async fn handle(&self, _: Delivery) -> Result<(), HandleError> {
+            Err(HandleError::reject("no"))
+        }
+    }
+    let server = Server::start();
+    let bus = server.bus().await;
+    bus.publish(frame(1, 1, (8 << 20) - 100)).await.unwrap();
+    let spec = ConsumerSpec::new(Stream::Frames, "worker");
+    let running = run(&bus, spec, &Arc::new(Rejecting));
+    let dead = dead_letter(&bus, 1).await;
+    running.stop().await;
+    assert!(dead.payload.is_empty());
+    assert!(dead.header(header::DEAD_REASON).unwrap().starts_with("no (too large to be parked whole"));
+    assert!(bus.get(Stream::Frames, 1).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_message_that_nobody_lives_to_answer_is_parked_without_another_try() {
+    use async_nats::jetstream::{AckKind, consumer::pull};
+    use futures::StreamExt;
+    let server = Server::start();
+    let bus = server.bus().await;
+    publish_scans(&bus, 0..2).await;
+    // Workers that die in the middle of the first message, seen from the broker.
+    let context = async_nats::jetstream::new(async_nats::connect(server.url()).await.unwrap());
+    let config = pull::Config { durable_name: Some("worker".into()), ..pull::Config::default() };
+    let consumer = context.create_consumer_on_stream(config, "SCANS").await.unwrap();
+    for _ in 0..54 {
+        let mut batch =
+            consumer.batch().max_messages(1).expires(Duration::from_secs(10)).messages().await.unwrap();
+        let message = batch.next().await.unwrap().unwrap();
+        assert_eq!(&message.payload[..], b"0");
+        message.double_ack_with(AckKind::Nak(None)).await.unwrap();
+    }
+    let handler = Recorder::new(|_| Ok(()));
+    let running = run(&bus, spec(), &handler);
+    let dead = dead_letter(&bus, 1).await;
+    settled(&bus, 2).await;
+    running.stop().await;
+    assert_eq!(number(&dead), 0);
+    assert!(dead.header(header::DEAD_REASON).unwrap().contains("without an answer"));
+    assert_eq!(handler.calls(), vec![1]);
 }

@@ -88,7 +88,8 @@ async fn an_older_revision_is_ignored() {
     let server = Server::start();
     let bus = server.bus().await;
     let Following { feed, .. } = follow(&bus, None);
-    publish(&bus, &camera(1, 5)).await;
+    let newer = publish(&bus, &camera(1, 5)).await;
+    reached(&feed, newer).await;
     publish(&bus, &camera(1, 3)).await;
     let sequence = publish(&bus, &camera(2, 1)).await;
     reached(&feed, sequence).await;

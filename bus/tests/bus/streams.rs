@@ -47,6 +47,7 @@ async fn an_erased_message_is_gone_and_the_rest_stays() {
     assert!(bus.erase(Stream::Scans, 2).await.unwrap());
     assert!(bus.get(Stream::Scans, 2).await.unwrap().is_none());
     assert!(!bus.erase(Stream::Scans, 2).await.unwrap(), "it was gone already");
+    assert!(!bus.erase(Stream::Scans, 99).await.unwrap(), "it never was");
     assert_eq!(bus.stream(Stream::Scans).await.unwrap().messages, 2);
 }
 
