@@ -24,7 +24,8 @@ pub enum AskError {
     /// The question could not be stored, so nobody will answer it.
     #[error("the question was not stored")]
     Unavailable(#[from] PublishError),
-    /// Nobody has answered such questions for a while; this one was not asked.
+    /// Nobody has answered such questions for a while; this one was not asked. One that must not be lost, such as a
+    /// scan, can still be published: it will be answered later.
     #[error("nobody answers such questions at present")]
     CircuitOpen,
 }

@@ -1,24 +1,28 @@
 //! Where the broker is, how to sign in, and how much each stream keeps. No behaviour.
 
 use rollcall_schemas::subject::Stream;
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize, Serializer};
 use std::{fmt, time::Duration};
 
 /// How to reach the broker and how much it keeps.
-#[derive(Clone, Deserialize)]
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct BusConfig {
-    /// Addresses, separated by commas: `nats://host:4222`, or `tls://` for TLS.
+    /// Addresses, separated by commas: `nats://host:4222`, or `tls://` for TLS. Empty means that none is configured.
     pub url: String,
     /// What this deployment's streams and subjects begin with, so that several can share a broker.
     pub namespace: Option<String>,
     /// User name, together with `password`.
     pub user: Option<String>,
     /// Password, together with `user`.
+    #[serde(serialize_with = "hidden")]
     pub password: Option<String>,
     /// Token.
+    #[serde(serialize_with = "hidden")]
     pub token: Option<String>,
     /// Seed of an NKey.
+    #[serde(serialize_with = "hidden")]
     pub nkey_seed: Option<String>,
     /// How long the first connection is tried, in seconds.
     pub connect_timeout_s: u64,
@@ -35,7 +39,7 @@ pub struct BusConfig {
 impl Default for BusConfig {
     fn default() -> Self {
         Self {
-            url: "nats://127.0.0.1:4222".into(),
+            url: String::new(),
             namespace: None,
             user: None,
             password: None,
@@ -93,8 +97,13 @@ impl fmt::Debug for BusConfig {
     }
 }
 
+/// Secrets are read and never written.
+fn hidden<S: Serializer>(secret: &Option<String>, serializer: S) -> Result<S::Ok, S::Error> {
+    secret.as_ref().map(|_| "<secret>").serialize(serializer)
+}
+
 /// How much one stream keeps. What is absent is the default of that stream.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limit {
     /// Most bytes; 0 means no limit of its own. A full stream refuses new messages.
@@ -104,7 +113,7 @@ pub struct Limit {
 }
 
 /// How much each stream keeps. The last-value feeds keep one message per key and have no limits.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct StreamLimits {
     /// FRAMES: 4 GiB, 24 hours.
@@ -179,7 +188,7 @@ mod tests {
         let config: BusConfig = serde_json::from_str(r#"{"limits":{"frames":{"max_bytes":1000}}}"#).unwrap();
         let frames = config.limits.kept(Stream::Frames);
         assert_eq!(frames, Kept { max_bytes: Some(1000), max_age: Some(Duration::from_secs(86_400)) });
-        assert_eq!(config.url, "nats://127.0.0.1:4222");
+        assert_eq!(config.url, "");
         assert!(serde_json::from_str::<BusConfig>(r#"{"urll":""}"#).is_err());
         assert!(serde_json::from_str::<BusConfig>(r#"{"limits":{"gallery":{}}}"#).is_err());
     }

@@ -57,6 +57,7 @@ struct Shared<T> {
     entries: RwLock<HashMap<String, Arc<T>>>,
     progress: watch::Sender<Progress>,
     changes: broadcast::Sender<Change<T>>,
+    stopped: CancellationToken,
 }
 
 impl<T: FeedEntry> Feed<T> {
@@ -86,6 +87,11 @@ impl<T: FeedEntry> Feed<T> {
         debug_assert!(ready, "the feed holds the sender");
     }
 
+    /// Waits until it no longer follows, and its snapshot is written.
+    pub async fn stopped(&self) {
+        self.shared.stopped.cancelled().await;
+    }
+
     /// How far it has come, watched.
     pub fn progress(&self) -> watch::Receiver<Progress> {
         self.shared.progress.subscribe()
@@ -111,6 +117,7 @@ impl Bus {
             entries: RwLock::default(),
             progress: watch::Sender::new(Progress::default()),
             changes: broadcast::Sender::new(CHANGES_KEPT),
+            stopped: CancellationToken::new(),
         });
         let mut follower = Follower {
             bus: self.clone(),
@@ -157,6 +164,7 @@ impl<T: FeedEntry> Follower<T> {
         if self.unsaved {
             self.save().await;
         }
+        self.shared.stopped.cancel();
     }
 
     fn apply(&mut self, step: Step) {

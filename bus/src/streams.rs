@@ -171,6 +171,42 @@ impl Bus {
         Ok(purged.purged)
     }
 
+    /// Makes room in a stream that refuses when it is full: removes its oldest messages, as far as every durable
+    /// consumer has settled them, until it holds about `keep_bytes`. What somebody still has to see stays. Returns how
+    /// many messages were removed.
+    ///
+    /// # Errors
+    /// When the broker does not answer or has no such stream.
+    pub async fn make_room(&self, stream: Stream, keep_bytes: u64) -> Result<u64, BusError> {
+        let state = self.stream(stream).await?;
+        if state.bytes <= keep_bytes {
+            return Ok(0);
+        }
+        let Some(settled) = self.settled_by_all(stream).await? else { return Ok(0) };
+        let excess = (state.bytes - keep_bytes).div_ceil((state.bytes / state.messages.max(1)).max(1));
+        let first_kept = (state.first_sequence + excess).min(settled + 1);
+        let purged = self
+            .handle(stream)
+            .await?
+            .purge()
+            .sequence(first_kept)
+            .await
+            .map_err(BusError::broker(format!("making room in {}", stream.name())))?;
+        Ok(purged.purged)
+    }
+
+    /// The sequence up to which every durable consumer has settled everything; `None` without any consumer.
+    async fn settled_by_all(&self, stream: Stream) -> Result<Option<u64>, BusError> {
+        let handle = self.handle(stream).await?;
+        let consumers: Vec<_> = handle
+            .consumers()
+            .try_collect()
+            .await
+            .map_err(BusError::broker(format!("listing consumers of {}", stream.name())))?;
+        let durable = consumers.iter().filter(|consumer| consumer.config.durable_name.is_some());
+        Ok(durable.map(|consumer| consumer.ack_floor.stream_sequence).min())
+    }
+
     /// A handle on the stream, without asking the broker.
     pub(crate) async fn handle(&self, stream: Stream) -> Result<jetstream::stream::Stream<()>, BusError> {
         self.jetstream

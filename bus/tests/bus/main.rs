@@ -1,10 +1,12 @@
 //! The promises of the bus, against a real nats-server that is killed now and then. One binary, so that it links once.
+#![allow(clippy::unwrap_used, reason = "the lint knows tests by their attribute, and not their helpers")]
 
 mod ask;
 mod batch;
 mod connection;
 mod consume;
 mod feed;
+mod metric_names;
 mod publish;
 mod recovery;
 mod server;

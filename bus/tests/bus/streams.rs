@@ -1,11 +1,13 @@
 //! Streams: made, changed, described, and erased from.
 
-use crate::{frame, scan, server::Server};
-use rollcall_bus::{Bus, BusConfig, Limit, StreamLimits};
+use crate::{eventually, frame, scan, server::Server, soon};
+use rollcall_bus::{Bus, BusConfig, ConsumerSpec, Delivery, HandleError, Handler, Limit, StreamLimits};
 use rollcall_schemas::{
     id::CameraId,
     subject::{self, Stream},
 };
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 #[tokio::test]
@@ -65,4 +67,45 @@ async fn subjects_are_counted_and_purged_one_by_one() {
     let counts = bus.subject_counts(Stream::Frames, &Stream::Frames.subjects()).await.unwrap();
     assert_eq!(counts, [(camera(2), 1)].into());
     assert!(bus.consumer(Stream::Frames, "nobody").await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn room_is_made_only_of_what_everybody_has_settled() {
+    let server = Server::start();
+    let bus = server.bus().await;
+    for number in 0..10 {
+        bus.publish(frame(1, number, 100_000)).await.unwrap();
+    }
+    assert_eq!(bus.make_room(Stream::Frames, 0).await.unwrap(), 0, "nobody has seen anything yet");
+    for (consumer, settled) in [("quick", 10), ("slow", 6)] {
+        settle_frames(&bus, consumer, settled).await;
+    }
+    assert_eq!(bus.make_room(Stream::Frames, 2_000_000).await.unwrap(), 0, "there is room enough");
+    assert_eq!(bus.make_room(Stream::Frames, 700_000).await.unwrap(), 4);
+    assert_eq!(bus.stream(Stream::Frames).await.unwrap().first_sequence, 5);
+    assert_eq!(bus.make_room(Stream::Frames, 0).await.unwrap(), 2, "the slow one has not settled the rest");
+    assert_eq!(bus.stream(Stream::Frames).await.unwrap().first_sequence, 7);
+}
+
+/// Has `consumer` settle the first `count` frames, and wait for something with the next.
+async fn settle_frames(bus: &Bus, consumer: &str, count: u64) {
+    struct Until(u64);
+    impl Handler for Until {
+        async fn handle(&self, delivery: Delivery) -> Result<(), HandleError> {
+            if delivery.sequence > self.0 { Err(HandleError::unavailable("the rest")) } else { Ok(()) }
+        }
+    }
+    let stop = CancellationToken::new();
+    let (task_bus, token) = (bus.clone(), stop.clone());
+    let spec = ConsumerSpec::new(Stream::Frames, consumer);
+    let task = tokio::spawn(async move { task_bus.consume(spec, Arc::new(Until(count)), token).await });
+    eventually("settling", || async {
+        bus.consumer(Stream::Frames, consumer)
+            .await
+            .unwrap()
+            .is_some_and(|state| state.settled_sequence == count)
+    })
+    .await;
+    stop.cancel();
+    soon("stopping", task).await.unwrap().unwrap();
 }
