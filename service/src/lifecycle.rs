@@ -141,14 +141,14 @@ impl Lifecycle {
     /// # Errors
     /// The first task that failed.
     pub async fn stop(&self, grace: Duration) -> Result<(), TaskFailed> {
-        self.stop_by(Instant::now() + grace).await;
+        self.stop_by(Instant::now() + grace, HARD_GRACE).await;
         self.0.failure.first.lock().take().map_or(Ok(()), Err)
     }
 
-    async fn stop_by(&self, deadline: Instant) {
+    async fn stop_by(&self, deadline: Instant, hard_grace: Duration) {
         let parts = self.0.parts.lock().clone();
         for part in parts {
-            Box::pin(part.stop_by(deadline)).await;
+            Box::pin(part.stop_by(deadline, hard_grace)).await;
         }
         self.0.soft.cancel();
         self.0.tasks.close();
@@ -157,7 +157,7 @@ impl Lifecycle {
             () = self.0.hard.cancelled() => {}
         }
         self.0.hard.cancel();
-        if timeout(HARD_GRACE, self.0.tasks.wait()).await.is_ok() {
+        if timeout(hard_grace, self.0.tasks.wait()).await.is_ok() {
             return;
         }
         for (task, handle) in self.0.running.lock().iter().filter(|(_, handle)| !handle.is_finished()) {

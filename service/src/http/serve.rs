@@ -3,18 +3,18 @@
 use super::layers::HttpConfig;
 use crate::lifecycle::Lifecycle;
 use axum::{Router, body::Body, extract::ConnectInfo};
-use hyper::body::Incoming;
+use hyper::{body::Incoming, server::conn::http1};
 use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto, graceful::GracefulShutdown},
+    rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
+    sync::{OwnedSemaphorePermit, Semaphore},
 };
-use tower::ServiceExt;
+use tokio_util::task::TaskTracker;
+use tower::{Service, ServiceExt};
 
 /// How long to wait when no connection can be accepted, most often for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -22,11 +22,11 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Serves a finished router until the lifecycle's soft stop; then takes no new connection, lets the calls in hand
 /// finish, and leaves at the hard stop at the latest. Streams without an end must watch the soft stop themselves.
 ///
-/// Only HTTP/1.1 (with upgrades to WebSocket) is spoken: proxies in front speak it too, and the time-out for a
-/// request's head holds from the first byte.
+/// Only HTTP/1.1 (with upgrades to WebSocket) is spoken: proxies in front speak it too, and hyper-util's choice between
+/// versions would wait for a silent client without a time-out.
 ///
 /// # Errors
-/// Never for one connection; the listener itself does not fail for good.
+/// None at present: a connection that fails ends alone, and a listener that cannot accept tries again.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
@@ -34,42 +34,60 @@ pub async fn serve(
     lifecycle: &Lifecycle,
 ) -> io::Result<()> {
     let (soft, hard) = (lifecycle.soft_stop(), lifecycle.hard_stop());
-    let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
+    let mut builder = http1::Builder::new();
     let header_timeout = Duration::from_millis(config.header_timeout_ms);
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(header_timeout);
+    builder.timer(TokioTimer::new()).header_read_timeout(header_timeout);
     let room = Arc::new(Semaphore::new(config.max_connections));
-    let graceful = GracefulShutdown::new();
+    let connections = TaskTracker::new();
     loop {
         let accepted = tokio::select! {
             accepted = accept(&listener, &room) => accepted,
             () = soft.cancelled() => break,
         };
         let Some((stream, peer, permit)) = accepted else { continue };
-        let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service(&router, peer));
-        let connection = graceful.watch(connection.into_owned());
-        let hard = hard.clone();
-        tokio::spawn(async move {
-            tokio::select! {
-                result = connection => if let Err(error) = result {
-                    tracing::debug!(error = error.to_string(), "a connection ended early");
-                },
-                () = hard.cancelled() => {}
-            }
+        let (builder, service, lifecycle) = (builder.clone(), service(&router, peer), lifecycle.clone());
+        connections.spawn(async move {
+            connection(&builder, stream, service, &lifecycle).await;
             drop(permit);
         });
     }
     drop(listener);
+    connections.close();
     tokio::select! {
-        () = graceful.shutdown() => {}
+        () = connections.wait() => {}
         () = hard.cancelled() => {}
     }
     Ok(())
 }
 
+/// Serves one connection to its end, which the lifecycle may bring about.
+async fn connection<S>(builder: &http1::Builder, stream: TcpStream, service: S, lifecycle: &Lifecycle)
+where
+    S: hyper::service::Service<http::Request<Incoming>, Response = http::Response<Body>, Error = Infallible>,
+    S::Future: Send,
+    S: Send + 'static,
+{
+    let (soft, hard) = (lifecycle.soft_stop(), lifecycle.hard_stop());
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service).with_upgrades());
+    let result = tokio::select! {
+        result = connection.as_mut() => result,
+        () = soft.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            tokio::select! {
+                result = connection => result,
+                () = hard.cancelled() => Ok(()),
+            }
+        }
+    };
+    if let Err(error) = result {
+        tracing::debug!(error = error.to_string(), "a connection ended early");
+    }
+}
+
 async fn accept(
     listener: &TcpListener,
     room: &Arc<Semaphore>,
-) -> Option<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
+) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
     let permit = room.clone().acquire_owned().await.expect("the semaphore is never closed");
     match listener.accept().await {
         Ok((stream, peer)) => {
@@ -90,12 +108,8 @@ fn service(
     router: &Router,
     peer: SocketAddr,
 ) -> TowerToHyperService<
-    impl tower::Service<
-        http::Request<Incoming>,
-        Response = http::Response<Body>,
-        Error = std::convert::Infallible,
-        Future: Send,
-    > + Clone
+    impl Service<http::Request<Incoming>, Response = http::Response<Body>, Error = Infallible, Future: Send>
+    + Clone
     + Send
     + 'static,
 > {
