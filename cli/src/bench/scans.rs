@@ -1,0 +1,122 @@
+//! Scans: QR marks over HTTP all the way to the committed row and the answer, beside pgbench committing the same insert
+//! from as many clients. What is lost is the way through the log and the decision.
+
+use super::{
+    Scope,
+    deployment::{self, Deployment},
+    latency::{Delays, median},
+    postgres::{self, Pgbench},
+    process::Service,
+    report::{Figure, Report},
+    school::{School, Session},
+};
+use crate::{client::Client, config::Config};
+use anyhow::ensure;
+use futures::{StreamExt, TryStreamExt, stream};
+use reqwest::StatusCode;
+use serde_json::json;
+use std::time::{Duration, Instant};
+use tokio::{
+    task::JoinSet,
+    time::{MissedTickBehavior, interval},
+};
+
+const NAME: &str = "scans";
+const CLIENTS: usize = 16;
+const AIM: f64 = 0.5;
+const PACED_PER_SECOND: u32 = 200;
+const P99_LIMIT_MS: f64 = 50.0;
+
+/// Runs it.
+pub async fn run(scope: Scope, config: &Config, report: &mut Report) -> anyhow::Result<()> {
+    let (rounds, students, paced_s) = if scope.quick { (1, 1_000, 5) } else { (3, 6_000, 30) };
+    let duration = Duration::from_secs(if scope.quick { 2 } else { 5 });
+    deployment::with(config, &[Service::Ingest, Service::AttendanceWorker], async |deployment| {
+        let school = School::found(deployment, students).await?;
+        prepare_peer(deployment).await?;
+        // A first round for connections, plans and caches.
+        let session = school.open_session().await?;
+        burst(&school.students[..students / 4], &session).await?;
+        school.close_session(session).await?;
+
+        let (mut ours, mut peers) = (Vec::new(), Vec::new());
+        let mut busy = Delays::new();
+        for _ in 0..rounds {
+            let peer = Pgbench { statement: INSERT.to_owned(), clients: CLIENTS, duration };
+            peers.push(peer.run(deployment).await?);
+            let session = school.open_session().await?;
+            let (rate, delays) = burst(&school.students, &session).await?;
+            ours.push(rate);
+            busy.0.add(delays.0)?;
+            school.close_session(session).await?;
+        }
+        let note = format!("{CLIENTS} clients; p50 {:.1} ms, p99 {:.1} ms", busy.percentile_ms(50.0), busy.percentile_ms(99.0));
+        let rate = Figure::new(NAME, "marks, committed and answered", median(ours), "/s");
+        report.add(rate.beside("pgbench, same insert", median(peers), Some(AIM)).note(note));
+
+        let session = school.open_session().await?;
+        let wanted = (PACED_PER_SECOND * paced_s) as usize;
+        let delays = paced(&school.students[..wanted.min(students)], &session).await?;
+        let at = format!("at {PACED_PER_SECOND} marks/s");
+        report.add(Figure::new(NAME, format!("scan to answer, p50 {at}"), delays.percentile_ms(50.0), "ms"));
+        let p99 = Figure::new(NAME, format!("scan to answer, p99 {at}"), delays.percentile_ms(99.0), "ms");
+        report.add(p99.at_most(P99_LIMIT_MS).note(format!("{} marks, longest {:.1} ms", delays.count(), delays.max_ms())));
+        Ok(())
+    })
+    .await
+}
+
+/// One row of the table that marks go into, with nothing decided.
+const INSERT: &str = "INSERT INTO bench_attendance (id, session_id, student_id, status, marked_at, evidence, scan_id, ip, \
+     user_agent, trace_id, recorded_at) VALUES (gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 'present', \
+     now(), 'qr', gen_random_uuid(), '127.0.0.1', 'bench', md5('bench'), now());\n";
+
+/// A table like `attendance`, with its keys, checks and indexes.
+async fn prepare_peer(deployment: &Deployment) -> anyhow::Result<()> {
+    postgres::query(deployment, "CREATE TABLE bench_attendance (LIKE attendance INCLUDING ALL)").await?;
+    let commit = postgres::query(deployment, "SHOW synchronous_commit").await?;
+    ensure!(commit.trim() == "on", "synchronous_commit is {commit}, so nobody's commits would be durable");
+    Ok(())
+}
+
+/// Every student scans once, as fast as so many clients can. Returns marks a second and the delays.
+async fn burst(students: &[Client], session: &Session) -> anyhow::Result<(f64, Delays)> {
+    let begun = Instant::now();
+    let marks = stream::iter(students).map(|student| async {
+        let begun = Instant::now();
+        mark(student, &session.code).await.map(|()| begun.elapsed())
+    });
+    let took: Vec<_> = marks.buffer_unordered(CLIENTS).try_collect().await?;
+    let rate = students.len() as f64 / begun.elapsed().as_secs_f64();
+    let mut delays = Delays::new();
+    took.into_iter().for_each(|delay| delays.record(delay));
+    Ok((rate, delays))
+}
+
+/// Students scan at a steady pace, whether or not those before them are answered. A delay counts from when the scan
+/// was due, so that a stall is not told by one scan only.
+async fn paced(students: &[Client], session: &Session) -> anyhow::Result<Delays> {
+    let mut due = interval(Duration::from_secs(1) / PACED_PER_SECOND);
+    due.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    let mut marks = JoinSet::new();
+    for student in students {
+        let begun = due.tick().await;
+        let (student, code) = (student.clone(), session.code.clone());
+        marks.spawn(async move { mark(&student, &code).await.map(|()| begun.elapsed()) });
+    }
+    let mut delays = Delays::new();
+    while let Some(mark) = marks.join_next().await {
+        delays.record(mark??);
+    }
+    Ok(delays)
+}
+
+/// One scan; anything but a record is an error.
+///
+/// # Errors
+/// When the answer is not a record.
+pub async fn mark(student: &Client, code: &str) -> anyhow::Result<()> {
+    let answer = student.post("/api/v1/attendance/mark", &json!({ "qrToken": code })).await?;
+    ensure!(answer.status == StatusCode::OK, "a scan was not recorded: {} {}", answer.status, answer.body);
+    Ok(())
+}

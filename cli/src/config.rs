@@ -1,0 +1,109 @@
+//! The settings of the whole: one section per crate, composed here. What a setting means is said where it is defined.
+
+use rollcall_api::ApiConfig;
+use rollcall_attendance_worker::AttendanceConfig;
+use rollcall_bus::BusConfig;
+#[cfg(feature = "face")]
+use rollcall_face_worker::worker::FaceConfig;
+use rollcall_ingest::IngestConfig;
+use rollcall_service::{
+    auth::TokenConfig,
+    config::{ConfigError, Secret, Sources, document, load},
+    http::HttpConfig,
+    telemetry::TelemetryConfig,
+};
+use rollcall_store::{Pool, Postgres, StoreError};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::{net::SocketAddr, path::PathBuf};
+
+/// Every setting.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where HTTP is served: all of it by `rollcall up`, a service's own part (and health) by each service.
+    pub listen: SocketAddr,
+    /// Where `rollcall up` keeps everything: its servers' data, the signing key, snapshots.
+    pub data_dir: PathBuf,
+    /// The log. With an empty url, `rollcall up` runs a private nats-server.
+    pub nats: BusConfig,
+    /// The database. With an empty url, `rollcall up` runs a private PostgreSQL.
+    pub database: DatabaseConfig,
+    /// Limits of the HTTP server.
+    pub http: HttpConfig,
+    /// Access tokens.
+    pub auth: TokenConfig,
+    /// The front door for frames and scans.
+    pub ingest: IngestConfig,
+    /// Model packs and where they run.
+    #[cfg(feature = "face")]
+    pub face: FaceConfig,
+    /// Decisions and timers.
+    pub attendance: AttendanceConfig,
+    /// The service for people.
+    pub api: ApiConfig,
+    /// Logs, metrics, traces.
+    pub telemetry: TelemetryConfig,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            data_dir: "rollcall-data".into(),
+            nats: BusConfig::default(),
+            database: DatabaseConfig::default(),
+            http: HttpConfig::default(),
+            auth: TokenConfig::default(),
+            ingest: IngestConfig::default(),
+            #[cfg(feature = "face")]
+            face: FaceConfig::default(),
+            attendance: AttendanceConfig::default(),
+            api: ApiConfig::default(),
+            telemetry: TelemetryConfig::default(),
+        }
+    }
+}
+
+/// Prints every setting with its meaning and its default.
+///
+/// # Errors
+/// Never: the signature is that of every command.
+pub fn print() -> anyhow::Result<()> {
+    println!("{}", document::<Config>());
+    Ok(())
+}
+
+/// How to reach the database.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct DatabaseConfig {
+    /// `postgres://user:password@host:5432/name`, or with `?host=/folder` for a socket.
+    pub url: Secret,
+    /// The most connections of one process.
+    pub max_connections: u32,
+}
+
+impl Default for DatabaseConfig {
+    fn default() -> Self {
+        Self { url: Secret::default(), max_connections: 24 }
+    }
+}
+
+impl Config {
+    /// Reads every source. What they leave open is filled in from a deployment that runs in the data folder.
+    ///
+    /// # Errors
+    /// When a source holds an unknown key or an unusable value.
+    pub fn load(sources: &Sources) -> Result<Self, ConfigError> {
+        load(sources)
+    }
+
+    /// A pool on the configured database. It connects when first used.
+    ///
+    /// # Errors
+    /// When the URL is none.
+    pub fn open_database(&self) -> Result<Pool<Postgres>, StoreError> {
+        rollcall_store::open(self.database.url.reveal(), self.database.max_connections)
+    }
+}

@@ -1,0 +1,169 @@
+//! The one binary: every service, and every tool around them. Each command is a module; what they do is in the crates.
+
+mod admin;
+#[cfg(feature = "face")]
+mod bench;
+mod client;
+mod config;
+mod contract;
+#[cfg(feature = "face")]
+mod demo;
+mod doctor;
+#[cfg(feature = "face")]
+mod identify;
+mod ledger;
+#[cfg(feature = "face")]
+mod models;
+mod replay;
+mod run;
+mod up;
+mod watch;
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+use config::Config;
+use rollcall_service::{config::Sources, telemetry};
+use std::{path::PathBuf, process::ExitCode};
+
+/// Camera frames and QR scans become attendance records that people can trust.
+#[derive(Parser)]
+#[command(name = "rollcall", version, propagate_version = true)]
+struct Cli {
+    /// Settings; `rollcall.toml` of the current folder when absent. The environment goes over it.
+    #[arg(long, global = true, env = "ROLLCALL_CONFIG")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run everything on one address, with private servers where none are configured.
+    Up,
+    /// Run the service that takes frames and scans.
+    Ingest,
+    /// Run the service that finds and compares faces.
+    #[cfg(feature = "face")]
+    FaceWorker,
+    /// Run the service that decides and records.
+    AttendanceWorker,
+    /// Run the service for people: REST, live events, documents.
+    Api,
+    /// Bring the database's schema up to date.
+    Migrate,
+    /// Say what is missing, and where the networks really run.
+    Doctor,
+    /// Model packs: list, pull, verify.
+    #[cfg(feature = "face")]
+    #[command(subcommand)]
+    Models(models::Models),
+    /// Publish stored frames again: a folder, a video, or a range of the log.
+    Replay(replay::Replay),
+    /// Watch live events in the terminal.
+    Watch(watch::Watch),
+    /// Balance every accepted frame against what became of it.
+    Ledger(ledger::Ledger),
+    /// What the active model pack sees in images.
+    #[cfg(feature = "face")]
+    Identify(identify::Identify),
+    /// Accounts.
+    #[command(subcommand)]
+    Admin(admin::Admin),
+    /// Print the OpenAPI document.
+    Openapi,
+    /// Print the AsyncAPI document.
+    Asyncapi,
+    /// Print every setting with its default.
+    Settings,
+    /// See the whole product at work on real photographs.
+    #[cfg(feature = "face")]
+    Demo,
+    /// Measure this machine: each figure beside its limit or its peer.
+    #[cfg(feature = "face")]
+    Bench(bench::Bench),
+}
+
+/// What tools log: they talk to the person in front of them.
+const TOOL_FILTER: &str = "error";
+
+/// How a command lives.
+enum Kind {
+    /// Runs until it is stopped, and logs.
+    Service,
+    /// Runs a deployment of its own, for a person to see.
+    Stage,
+    /// Works beside a deployment: the one in the data folder, where the settings name none.
+    Tool,
+}
+
+impl Command {
+    fn kind(&self) -> Kind {
+        match self {
+            Command::Up | Command::Ingest | Command::AttendanceWorker | Command::Api => Kind::Service,
+            #[cfg(feature = "face")]
+            Command::FaceWorker => Kind::Service,
+            #[cfg(feature = "face")]
+            Command::Demo => Kind::Stage,
+            _ => Kind::Tool,
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match dispatch(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("rollcall: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(cli: Cli) -> anyhow::Result<()> {
+    // What only prints needs neither settings nor a runtime.
+    match cli.command {
+        Command::Openapi => return contract::print_openapi(),
+        Command::Asyncapi => return contract::print_asyncapi(),
+        Command::Settings => return config::print(),
+        _ => {}
+    }
+    let config = Config::load(&Sources::from_environment(cli.config))?;
+    let runtime = tokio::runtime::Runtime::new().context("starting the runtime")?;
+    runtime.block_on(execute(cli.command, config))
+}
+
+async fn execute(command: Command, mut config: Config) -> anyhow::Result<()> {
+    match command.kind() {
+        Kind::Service => {}
+        Kind::Stage => config.telemetry.filter = TOOL_FILTER.to_owned(),
+        Kind::Tool => {
+            config.telemetry.filter = TOOL_FILTER.to_owned();
+            up::Endpoints::fill_in(&mut config);
+        }
+    }
+    let _telemetry = telemetry::init(&config.telemetry)?;
+    match command {
+        Command::Up => up::run(config).await,
+        Command::Ingest => run::ingest(config).await,
+        #[cfg(feature = "face")]
+        Command::FaceWorker => run::face_worker(config).await,
+        Command::AttendanceWorker => run::attendance_worker(config).await,
+        Command::Api => run::api(config).await,
+        Command::Migrate => run::migrate(&config).await,
+        Command::Doctor => doctor::run(config).await,
+        #[cfg(feature = "face")]
+        Command::Models(command) => models::run(command, config).await,
+        Command::Replay(command) => replay::run(command, &config).await,
+        Command::Watch(command) => watch::run(command).await,
+        Command::Ledger(command) => ledger::run(command, &config).await,
+        #[cfg(feature = "face")]
+        Command::Identify(command) => identify::run(command, &config).await,
+        Command::Admin(command) => admin::run(command, &config).await,
+        #[cfg(feature = "face")]
+        Command::Demo => demo::run(config).await,
+        #[cfg(feature = "face")]
+        Command::Bench(command) => bench::run(command, config).await,
+        Command::Openapi | Command::Asyncapi | Command::Settings => Ok(()),
+    }
+}

@@ -1,0 +1,183 @@
+//! Each service as a process of its own, and all of them in one. What a service does is in its crate; here is only what
+//! it is given: the log, the database, the clock, a router to hang on a listener.
+
+use crate::{config::Config, contract};
+use anyhow::Context;
+use axum::Router;
+use rollcall_api::{Api, ApiDeps};
+use rollcall_attendance_worker as attendance_worker;
+use rollcall_bus::Bus;
+#[cfg(feature = "face")]
+use rollcall_face_worker::worker::{self, FaceDeps};
+use rollcall_ingest::IngestDeps;
+use rollcall_service::{
+    clock::{Clock, Entropy},
+    health::{self, HealthRegistry},
+    http,
+    lifecycle::Lifecycle,
+};
+use rollcall_store::{Pool, Postgres};
+use utoipa_axum::router::OpenApiRouter;
+use std::time::Duration;
+use tokio::net::TcpListener;
+
+/// How long a soft stop may take.
+pub const STOP_GRACE: Duration = Duration::from_secs(20);
+const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What services stand on.
+pub struct Foundation {
+    pub bus: Bus,
+    pub pool: Pool<Postgres>,
+    pub clock: Clock,
+    pub entropy: Entropy,
+    pub health: HealthRegistry,
+}
+
+impl Foundation {
+    /// Connects to the log and sees that its streams are there. The database may be down: its pool connects when used.
+    pub async fn lay(config: &Config, client: &str) -> anyhow::Result<Self> {
+        let bus = Bus::connect(&config.nats, client).await.context("connecting to the log")?;
+        bus.ensure_streams().await.context("preparing the log")?;
+        let health = HealthRegistry::default();
+        let log = bus.clone();
+        health.register("nats", CHECK_TIMEOUT, move || {
+            let log = log.clone();
+            async move { log.ready().await.map(|_| ()) }
+        });
+        let pool = config.open_database().context("reading database.url")?;
+        Ok(Self { bus, pool, clock: Clock::real(), entropy: Entropy::real(), health })
+    }
+
+    fn check_database(&self) {
+        let pool = self.pool.clone();
+        self.health.register("postgres", CHECK_TIMEOUT, move || {
+            let pool = pool.clone();
+            async move { rollcall_store::ping(&pool).await }
+        });
+    }
+
+    fn ingest(&self, config: &Config, lifecycle: &Lifecycle) -> OpenApiRouter {
+        let deps = IngestDeps {
+            bus: self.bus.clone(),
+            tokens: config.auth.clone(),
+            clock: self.clock.clone(),
+            entropy: self.entropy.clone(),
+            health: self.health.clone(),
+        };
+        rollcall_ingest::start(config.ingest.clone(), deps, lifecycle).router
+    }
+
+    async fn api(&self, config: &Config, lifecycle: &Lifecycle) -> anyhow::Result<OpenApiRouter> {
+        let deps = ApiDeps {
+            pool: self.pool.clone(),
+            bus: self.bus.clone(),
+            clock: self.clock.clone(),
+            entropy: self.entropy.clone(),
+            token: config.auth.clone(),
+            health: self.health.clone(),
+        };
+        let api = Api::start(config.api.clone(), deps, lifecycle).await?;
+        Ok(rollcall_api::router(&api))
+    }
+
+    fn attendance_worker(&self, config: &Config, lifecycle: &Lifecycle) {
+        let deps = attendance_worker::Deps {
+            bus: self.bus.clone(),
+            pool: self.pool.clone(),
+            clock: self.clock.clone(),
+            entropy: self.entropy.clone(),
+        };
+        attendance_worker::start(&config.attendance, deps, lifecycle);
+    }
+
+    #[cfg(feature = "face")]
+    async fn face_worker(&self, config: &Config, lifecycle: &Lifecycle) -> anyhow::Result<()> {
+        let deps =
+            FaceDeps { bus: self.bus.clone(), clock: self.clock.clone(), health: self.health.clone() };
+        Ok(worker::start(&config.face, deps, lifecycle).await?)
+    }
+}
+
+/// Starts every service and answers with the router of them all.
+pub async fn everything(config: &Config, foundation: &Foundation, lifecycle: &Lifecycle) -> anyhow::Result<Router> {
+    foundation.check_database();
+    let door = foundation.ingest(config, &lifecycle.part("ingest"));
+    let api = foundation.api(config, &lifecycle.part("api")).await?;
+    #[cfg(feature = "face")]
+    foundation.face_worker(config, &lifecycle.part("face-worker")).await?;
+    foundation.attendance_worker(config, &lifecycle.part("attendance-worker"));
+    Ok(documented(door.merge(api)))
+}
+
+/// The routes, with their document beside them.
+fn documented(routes: OpenApiRouter) -> Router {
+    let (router, document) = routes.split_for_parts();
+    router.merge(rollcall_api::docs(document))
+}
+
+/// Runs `rollcall ingest`.
+pub async fn ingest(config: Config) -> anyhow::Result<()> {
+    let foundation = Foundation::lay(&config, "rollcall-ingest").await?;
+    let lifecycle = Lifecycle::new("ingest");
+    let door = lifecycle.part("http");
+    let (router, _) = foundation.ingest(&config, &lifecycle).split_for_parts();
+    serve_until_stopped(router, &config, &foundation, &lifecycle, &door).await
+}
+
+/// Runs `rollcall api`. Its document also describes what `rollcall ingest` serves at the same address.
+pub async fn api(config: Config) -> anyhow::Result<()> {
+    let foundation = Foundation::lay(&config, "rollcall-api").await?;
+    foundation.check_database();
+    let lifecycle = Lifecycle::new("api");
+    let door = lifecycle.part("http");
+    let (router, _) = foundation.api(&config, &lifecycle).await?.split_for_parts();
+    let router = router.merge(rollcall_api::docs(contract::openapi()));
+    serve_until_stopped(router, &config, &foundation, &lifecycle, &door).await
+}
+
+/// Runs `rollcall face-worker`. Its address serves health and metrics.
+#[cfg(feature = "face")]
+pub async fn face_worker(config: Config) -> anyhow::Result<()> {
+    let foundation = Foundation::lay(&config, "rollcall-face-worker").await?;
+    let lifecycle = Lifecycle::new("face-worker");
+    foundation.face_worker(&config, &lifecycle.part("worker")).await?;
+    let door = lifecycle.part("http");
+    serve_until_stopped(Router::new(), &config, &foundation, &lifecycle, &door).await
+}
+
+/// Runs `rollcall attendance-worker`. Its address serves health and metrics.
+pub async fn attendance_worker(config: Config) -> anyhow::Result<()> {
+    let foundation = Foundation::lay(&config, "rollcall-attendance-worker").await?;
+    foundation.check_database();
+    let lifecycle = Lifecycle::new("attendance-worker");
+    foundation.attendance_worker(&config, &lifecycle.part("worker"));
+    let door = lifecycle.part("http");
+    serve_until_stopped(Router::new(), &config, &foundation, &lifecycle, &door).await
+}
+
+/// Brings the schema up to date.
+pub async fn migrate(config: &Config) -> anyhow::Result<()> {
+    rollcall_store::migrate(&config.open_database()?).await.context("migrating the database")
+}
+
+/// Serves `router`, with health and metrics beside it, as a task of `door`.
+pub fn serve(router: Router, listener: TcpListener, config: &Config, foundation: &Foundation, door: &Lifecycle) {
+    let router = router.merge(health::router(foundation.health.clone()));
+    let router = http::finish(router, &config.http, foundation.clock.clone(), foundation.entropy.clone());
+    let (limits, serving) = (config.http.clone(), door.clone());
+    door.spawn("server", async move { http::serve(listener, router, &limits, &serving).await });
+}
+
+async fn serve_until_stopped(
+    router: Router,
+    config: &Config,
+    foundation: &Foundation,
+    lifecycle: &Lifecycle,
+    door: &Lifecycle,
+) -> anyhow::Result<()> {
+    let listener = TcpListener::bind(config.listen).await.with_context(|| format!("listening on {}", config.listen))?;
+    tracing::info!(address = %listener.local_addr()?, "listening");
+    serve(router, listener, config, foundation, door);
+    Ok(lifecycle.run_until_stopped(STOP_GRACE).await?)
+}

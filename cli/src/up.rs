@@ -1,0 +1,159 @@
+//! `rollcall up`: every service in one process on one address, with private servers where none are configured. What
+//! starts last stops first: the front door, then the workers, then the servers.
+
+mod endpoints;
+
+pub use endpoints::Endpoints;
+
+use crate::{
+    config::Config,
+    run::{self, Foundation, STOP_GRACE},
+};
+use anyhow::Context;
+use rollcall_api::{BootstrapError, FirstUser};
+use rollcall_bus::Bus;
+use rollcall_schemas::role::Role;
+use rollcall_service::{
+    clock::{Clock, Entropy},
+    config::Secret,
+    lifecycle::Lifecycle,
+    servers::{NatsOptions, NatsServer, PostgresOptions, PostgresServer},
+};
+use rollcall_store::{Pool, Postgres, StoreError};
+use std::net::SocketAddr;
+use tokio::net::TcpListener;
+
+/// A running deployment.
+pub struct System {
+    foundation: Foundation,
+    lifecycle: Lifecycle,
+    address: SocketAddr,
+    servers: Servers,
+    bcrypt_cost: u32,
+}
+
+/// Runs until it is interrupted.
+///
+/// # Errors
+/// When something does not start, or a part fails while running.
+pub async fn run(config: Config) -> anyhow::Result<()> {
+    let mut system = start(config).await?;
+    tracing::info!(address = %system.address, "everything is up; see /docs, stop with Ctrl-C");
+    let stopped = system.lifecycle.run_until_stopped(STOP_GRACE).await;
+    system.servers.stop().await;
+    Ok(stopped?)
+}
+
+/// Starts everything.
+///
+/// # Errors
+/// When something does not start; what had started is stopped again.
+pub async fn start(mut config: Config) -> anyhow::Result<System> {
+    std::fs::create_dir_all(&config.data_dir)
+        .with_context(|| format!("making the data folder {}", config.data_dir.display()))?;
+    config.data_dir = config.data_dir.canonicalize()?;
+    let entropy = Entropy::real();
+    let servers = Servers::start(&mut config, &entropy).await?;
+    config.api.signing_key_file.get_or_insert_with(|| config.data_dir.join("signing-key.pem"));
+    config.ingest.snapshot_folder.get_or_insert_with(|| config.data_dir.join("snapshots"));
+    let lifecycle = Lifecycle::new("rollcall");
+    // Made first, so that it stops first: nothing new comes in while the workers finish.
+    let door = lifecycle.part("http");
+    let foundation = Foundation::lay(&config, "rollcall-up").await?;
+    run::migrate(&config).await?;
+    let router = run::everything(&config, &foundation, &lifecycle).await?;
+    let listener = TcpListener::bind(config.listen).await.with_context(|| format!("listening on {}", config.listen))?;
+    let address = listener.local_addr()?;
+    run::serve(router, listener, &config, &foundation, &door);
+    Ok(System { foundation, lifecycle, address, servers, bcrypt_cost: config.api.bcrypt_cost })
+}
+
+impl System {
+    /// Where HTTP is served.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its database.
+    pub fn pool(&self) -> &Pool<Postgres> {
+        &self.foundation.pool
+    }
+
+    /// Its log.
+    pub fn bus(&self) -> &Bus {
+        &self.foundation.bus
+    }
+
+    /// Its clock.
+    pub fn clock(&self) -> &Clock {
+        &self.foundation.clock
+    }
+
+    /// Sees that there is an administrator with this e-mail; one that is there stays as it is.
+    ///
+    /// # Errors
+    /// When the database does not do it.
+    pub async fn ensure_admin(&self, organisation: &str, email: &str, password: &Secret) -> anyhow::Result<()> {
+        let admin = FirstUser {
+            organisation: organisation.to_owned(),
+            email: email.to_owned(),
+            full_name: "Administrator".to_owned(),
+            role: Role::Admin,
+            password: password.clone(),
+            bcrypt_cost: self.bcrypt_cost,
+        };
+        let Foundation { pool, clock, entropy, .. } = &self.foundation;
+        match rollcall_api::create_user(pool, clock, entropy, admin).await {
+            Ok(_) | Err(BootstrapError::Store(StoreError::Taken { .. })) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Stops everything in order.
+    ///
+    /// # Errors
+    /// When a part had failed.
+    pub async fn stop(mut self) -> anyhow::Result<()> {
+        let stopped = self.lifecycle.stop(STOP_GRACE).await;
+        self.foundation.pool.close().await;
+        self.servers.stop().await;
+        Ok(stopped?)
+    }
+}
+
+/// The private servers of a deployment; none where the settings name others.
+struct Servers {
+    nats: Option<NatsServer>,
+    postgres: Option<PostgresServer>,
+}
+
+impl Servers {
+    /// Starts what the settings do not name, and writes its address into them.
+    async fn start(config: &mut Config, entropy: &Entropy) -> anyhow::Result<Self> {
+        let (mut nats, mut postgres) = (None, None);
+        if config.nats.url.is_empty() {
+            let folder = config.data_dir.join("nats");
+            let server = NatsServer::start(NatsOptions { folder, port: None, max_store_bytes: None }, entropy).await?;
+            config.nats.url = server.url();
+            nats = Some(server);
+        }
+        if config.database.url.reveal().is_empty() {
+            let folder = config.data_dir.join("postgres");
+            let options = PostgresOptions { folder, port: None, max_connections: 100, durable: true };
+            let server = PostgresServer::start(options, entropy).await?;
+            config.database.url = Secret::new(server.url());
+            postgres = Some(server);
+        }
+        Endpoints::of(config).write(&config.data_dir)?;
+        Ok(Self { nats, postgres })
+    }
+
+    async fn stop(&mut self) {
+        if let Some(server) = &mut self.postgres {
+            server.stop().await;
+        }
+        if let Some(server) = &mut self.nats {
+            server.stop().await;
+        }
+    }
+}

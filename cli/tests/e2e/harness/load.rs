@@ -1,0 +1,185 @@
+//! Cameras and phones under load: each call is made until it is answered, always with the same content, as real ones
+//! do. What counts as an answer is here; what the answer must be is in the tests.
+
+use super::{Camera, Student};
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use parking_lot::Mutex;
+use reqwest::{Method, StatusCode};
+use rollcall_schemas::{
+    frame::rfc3339,
+    id::{CameraId, FrameId, RequestId},
+};
+use rollcall_test_support::Client;
+use serde_json::{Value, json};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{sync::Semaphore, task::JoinSet};
+
+/// What a client waits before it makes the same call again.
+const RETRY_PAUSE: Duration = Duration::from_millis(50);
+/// How long a client waits for an answer before it takes the connection for dead.
+const CALL_DEADLINE: Duration = Duration::from_secs(20);
+
+/// Calls that are being made by a number of clients, as many as have been released.
+pub struct Load<A> {
+    permits: Arc<Semaphore>,
+    counts: Arc<Counts>,
+    clients: JoinSet<Vec<A>>,
+}
+
+#[derive(Default)]
+struct Counts {
+    answered: AtomicUsize,
+    turned_away: AtomicUsize,
+}
+
+impl<A: Send + 'static> Load<A> {
+    /// `clients` clients work through `calls`; none is made before it is released. `make` gives nothing when the call
+    /// was not answered and must be made again.
+    pub fn new<C, M, F>(clients: usize, calls: Vec<C>, make: M) -> Self
+    where
+        C: Clone + Send + 'static,
+        M: Fn(C) -> F + Clone + Send + 'static,
+        F: Future<Output = Option<A>> + Send,
+    {
+        let permits = Arc::new(Semaphore::new(0));
+        let counts = Arc::new(Counts::default());
+        let calls = Arc::new(Mutex::new(calls.into_iter()));
+        let mut running = JoinSet::new();
+        for _ in 0..clients {
+            let (permits, counts, calls, make) = (permits.clone(), counts.clone(), calls.clone(), make.clone());
+            running.spawn(async move {
+                let mut answers = Vec::new();
+                while let Ok(permit) = permits.acquire().await {
+                    permit.forget();
+                    let Some(call) = { calls.lock().next() } else { break };
+                    answers.push(insist(&counts, || make(call.clone())).await);
+                }
+                answers
+            });
+        }
+        Self { permits, counts, clients: running }
+    }
+
+    /// Lets so many more calls be made.
+    pub fn release(&self, calls: usize) {
+        self.permits.add_permits(calls);
+    }
+
+    /// How many calls have been answered.
+    pub fn answered(&self) -> usize {
+        self.counts.answered.load(Ordering::Relaxed)
+    }
+
+    /// How often a call had to be made again.
+    pub fn turned_away(&self) -> usize {
+        self.counts.turned_away.load(Ordering::Relaxed)
+    }
+
+    /// Makes the calls that are left, and gives every answer.
+    pub async fn finish(self) -> Vec<A> {
+        self.permits.add_permits(Semaphore::MAX_PERMITS >> 1);
+        self.clients.join_all().await.into_iter().flatten().collect()
+    }
+}
+
+async fn insist<A, F: Future<Output = Option<A>>>(counts: &Counts, make: impl Fn() -> F) -> A {
+    loop {
+        if let Some(answer) = make().await {
+            counts.answered.fetch_add(1, Ordering::Relaxed);
+            return answer;
+        }
+        counts.turned_away.fetch_add(1, Ordering::Relaxed);
+        tokio::time::sleep(RETRY_PAUSE).await;
+    }
+}
+
+/// A picture that a camera has taken.
+#[derive(Clone)]
+pub struct Frame {
+    pub camera: Camera,
+    pub captured_at: DateTime<Utc>,
+    pub picture: Bytes,
+}
+
+/// A frame that was accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct FrameAnswer {
+    pub camera_id: CameraId,
+    pub frame_id: FrameId,
+    pub sequence: u64,
+}
+
+/// Pushes a frame, as its camera does.
+pub async fn push(frame: Frame) -> Option<FrameAnswer> {
+    let Frame { camera, captured_at, picture } = frame;
+    let request = camera
+        .client
+        .request(Method::POST, &format!("/api/v1/cameras/{}/frames", camera.id))
+        .header("content-type", "image/jpeg")
+        .header("x-captured-at", rfc3339(captured_at))
+        .body(picture);
+    let (status, body) = call(request).await?;
+    assert_eq!(status, StatusCode::ACCEPTED, "{body}");
+    let data = &body["data"];
+    let frame_id = data["frameId"].as_str().expect("an accepted frame has an id").parse();
+    Some(FrameAnswer {
+        camera_id: camera.id,
+        frame_id: frame_id.expect("an id is a UUID"),
+        sequence: data["sequence"].as_u64().expect("an accepted frame has a place in the log"),
+    })
+}
+
+/// A scan that a student makes.
+#[derive(Clone)]
+pub struct Scan {
+    pub student: Student,
+    /// Where it is sent, without credentials.
+    pub door: Client,
+    pub qr_token: String,
+    /// The same for every try.
+    pub key: String,
+}
+
+/// A scan that was accepted.
+#[derive(Clone, Debug)]
+pub struct ScanAnswer {
+    pub student: Student,
+    pub request_id: RequestId,
+    /// What it was answered with; nothing when it was accepted and not yet decided.
+    pub code: Option<String>,
+}
+
+/// Makes a scan, as a phone does.
+pub async fn scan(scan: Scan) -> Option<ScanAnswer> {
+    let Scan { student, door, qr_token, key } = scan;
+    let request = door
+        .with_token(&student.token)
+        .request(Method::POST, "/api/v1/attendance/mark")
+        .header("idempotency-key", &key)
+        .json(&json!({ "qrToken": qr_token }));
+    let (status, body) = call(request).await?;
+    let code = match status {
+        StatusCode::ACCEPTED => None,
+        StatusCode::OK => Some("OK".to_owned()),
+        _ => Some(body["error"]["code"].as_str().unwrap_or_else(|| panic!("{status}: {body}")).to_owned()),
+    };
+    let request_id = RequestId::of_key(student.id.0, &key);
+    Some(ScanAnswer { student, request_id, code })
+}
+
+/// One try: nothing when the call was not answered, or put off.
+async fn call(request: reqwest::RequestBuilder) -> Option<(StatusCode, Value)> {
+    let response = request.timeout(CALL_DEADLINE).send().await.ok()?;
+    let status = response.status();
+    let body = response.json().await.ok()?;
+    let again = [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS].contains(&status);
+    assert!(again || !status.is_server_error(), "{status}: {body}");
+    (!again).then_some((status, body))
+}

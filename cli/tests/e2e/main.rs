@@ -1,0 +1,14 @@
+//! The product as it is run: the real binary, a process per service, real servers, real photographs, real kills. One
+//! test binary, so that it links once.
+//!
+//! What one crate promises is tested in that crate. Here are the promises that only the whole can keep.
+
+mod chaos;
+mod commands;
+mod harness;
+mod outage;
+mod poison;
+mod replays;
+mod routes;
+mod trace;
+mod up;
