@@ -2,8 +2,8 @@
 //! nothing is there twice.
 
 use crate::harness::{
-    Deployment, Frame, FrameAnswer, Load, Pictures, Scan, ScanAnswer, School, Service, Session, Student,
-    assert_ledger, facts, push, read_all, records, scan, settled, wait_until,
+    Camera, Deployment, Frame, FrameAnswer, Load, Pictures, Scan, ScanAnswer, School, Service, Session,
+    Student, assert_ledger, facts, push, read_all, records, scan, settled, wait_until,
 };
 use chrono::TimeDelta;
 use rollcall_schemas::{
@@ -14,7 +14,7 @@ use rollcall_schemas::{
     sighting::Sighting,
     subject::Stream,
 };
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 const FRAMES: usize = 500;
 const SCANS: usize = 500;
@@ -22,6 +22,8 @@ const SCANS: usize = 500;
 const REPEATED: usize = 50;
 const OUTSIDERS: usize = 50;
 const CLIENTS: usize = 8;
+/// So many that none of them comes near its limit of frames a second.
+const CAMERAS: usize = 10;
 
 #[derive(Clone, Copy, Debug)]
 enum Victim {
@@ -46,7 +48,12 @@ async fn nothing_is_lost_and_nothing_doubled_whoever_is_killed() {
     let students = school.students(&deployment, SCANS - REPEATED - OUTSIDERS).await;
     let outsiders = school.outsiders(&deployment, OUTSIDERS).await;
 
-    let frames = Load::new(CLIENTS, frames(&school, &session), push);
+    let mut cameras = vec![school.camera.clone()];
+    for number in 1..CAMERAS {
+        cameras.push(school.people.camera(&deployment, school.class, &format!("Camera {number}")).await);
+    }
+
+    let frames = Load::new(CLIENTS, frames(&cameras, &session), push);
     let scans = Load::new(CLIENTS, scans(&deployment, &session, &students, &outsiders), scan);
     for (turn, victim) in VICTIMS.into_iter().enumerate() {
         kill_under_load(&mut deployment, victim, turn, &frames, &scans).await;
@@ -56,14 +63,18 @@ async fn nothing_is_lost_and_nothing_doubled_whoever_is_killed() {
 
     settled(&deployment, FRAMES as u64).await;
     each_frame_ended_in_one_sighting(&deployment, &frames).await;
-    assert_ledger(&deployment, &BTreeMap::from([(school.camera.id, FRAMES as u64)])).await;
+    assert_ledger(
+        &deployment,
+        &cameras.iter().map(|camera| (camera.id, (FRAMES / CAMERAS) as u64)).collect(),
+    )
+    .await;
     each_scan_ended_in_one_outcome(&deployment, &scans, &outsiders).await;
     each_student_has_one_record(&deployment, &school, &session, &students).await;
     assert_eq!(read_all(&deployment.bus, Stream::Dead).await.len(), 0);
 }
 
 /// Every tenth frame shows the known student.
-fn frames(school: &School, session: &Session) -> Vec<Frame> {
+fn frames(cameras: &[Camera], session: &Session) -> Vec<Frame> {
     let pictures = Pictures::get();
     let picture = |number: usize| match number % 10 {
         0 => &pictures.known,
@@ -71,7 +82,7 @@ fn frames(school: &School, session: &Session) -> Vec<Frame> {
         _ => &pictures.empty,
     };
     let frame = |number: usize| Frame {
-        camera: school.camera.clone(),
+        camera: cameras[number / 10 % CAMERAS].clone(),
         captured_at: session.started_at + TimeDelta::milliseconds(number as i64),
         picture: picture(number).clone(),
     };
@@ -151,7 +162,11 @@ async fn each_frame_ended_in_one_sighting(deployment: &Deployment, accepted: &[F
     assert_eq!(sightings.len(), FRAMES, "and one only");
 }
 
-async fn each_scan_ended_in_one_outcome(deployment: &Deployment, scans: &[ScanAnswer], outsiders: &[Student]) {
+async fn each_scan_ended_in_one_outcome(
+    deployment: &Deployment,
+    scans: &[ScanAnswer],
+    outsiders: &[Student],
+) {
     let requests: HashSet<_> = scans.iter().map(|scan| scan.request_id).collect();
     assert_eq!(read_all(&deployment.bus, Stream::Scans).await.len(), SCANS, "each scan is in the log once");
     let outsiders: HashSet<UserId> = outsiders.iter().map(|student| student.id).collect();
@@ -168,7 +183,10 @@ async fn each_scan_ended_in_one_outcome(deployment: &Deployment, scans: &[ScanAn
         })
         .await;
         let code = code.unwrap_or_default();
-        assert!(scan.code.as_ref().is_none_or(|answered| *answered == code), "answered {scan:?}, stored {code}");
+        assert!(
+            scan.code.as_ref().is_none_or(|answered| *answered == code),
+            "answered {scan:?}, stored {code}"
+        );
         if outsiders.contains(&scan.student.id) {
             assert_eq!(code, Code::NotEnrolled.as_str());
         } else if code == "OK" {

@@ -14,8 +14,21 @@ async fn stdout(arguments: &[&str]) -> String {
 async fn help_names_every_command() {
     let help = stdout(&["--help"]).await;
     for command in [
-        "up", "ingest", "face-worker", "attendance-worker", "api", "migrate", "doctor", "models", "watch", "replay",
-        "ledger", "admin", "openapi", "asyncapi", "identify",
+        "up",
+        "ingest",
+        "face-worker",
+        "attendance-worker",
+        "api",
+        "migrate",
+        "doctor",
+        "models",
+        "watch",
+        "replay",
+        "ledger",
+        "admin",
+        "openapi",
+        "asyncapi",
+        "identify",
     ] {
         let is_listed = |line: &str| line.split_whitespace().next() == Some(command);
         assert!(help.lines().any(is_listed), "{command} is not in\n{help}");
@@ -90,15 +103,21 @@ async fn doctor_ledger_and_accounts_work_beside_a_deployment() {
 
     create_admin(&deployment, "root@e2e.example").await;
     sign_in(&deployment.visitor(Service::Api), "root@e2e.example").await.get("/api/v1/auth/me").await.data();
-    let again = output(&mut deployment.tool(&["admin", "create-user", "--email", "x@e2e.example", "--name", "X"])).await;
+    let again =
+        output(&mut deployment.tool(&["admin", "create-user", "--email", "x@e2e.example", "--name", "X"]))
+            .await;
     assert!(!again.status.success(), "an account without a password is refused");
 
     let ledger = output(&mut deployment.tool(&["ledger", "--json"])).await;
     assert!(ledger.status.success(), "{}", String::from_utf8_lossy(&ledger.stderr));
     let ledger: Value = serde_json::from_slice(&ledger.stdout).unwrap();
-    assert!(ledger.as_array().is_some_and(Vec::is_empty) || ledger.as_object().is_some_and(serde_json::Map::is_empty));
+    assert!(
+        ledger.as_array().is_some_and(Vec::is_empty)
+            || ledger.as_object().is_some_and(serde_json::Map::is_empty)
+    );
 
-    let nowhere = output(deployment.tool(&["doctor"]).env("DATABASE_URL", "postgres://nobody@127.0.0.1:1/none")).await;
+    let nowhere =
+        output(deployment.tool(&["doctor"]).env("DATABASE_URL", "postgres://nobody@127.0.0.1:1/none")).await;
     let said = String::from_utf8_lossy(&nowhere.stdout);
     assert!(!nowhere.status.success() && said.contains("BAD   database"), "{said}");
 }

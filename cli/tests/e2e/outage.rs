@@ -2,8 +2,8 @@
 //! time at which it happened.
 
 use crate::harness::{
-    Deployment, Frame, Load, Pictures, Scan, School, Service, Student, assert_ledger, facts, push, read_all, records,
-    scan, settled, wait_until,
+    Deployment, Frame, Load, Pictures, Scan, School, Service, Student, assert_ledger, facts, push, read_all,
+    records, scan, settled, wait_until,
 };
 use chrono::TimeDelta;
 use rollcall_schemas::{
@@ -62,7 +62,8 @@ async fn an_outage_of_the_database_closes_no_door_and_changes_no_time() {
 
     deployment.postgres.restart().await.expect("the database starts on its data");
     settled(&deployment, FRAMES as u64).await;
-    wait_until("everybody is recorded", async || records(&deployment, session.id).await.len() == SCANS + 1).await;
+    wait_until("everybody is recorded", async || records(&deployment, session.id).await.len() == SCANS + 1)
+        .await;
     assert_ledger(&deployment, &BTreeMap::from([(school.camera.id, FRAMES as u64)])).await;
 
     let scanned_at: HashMap<UserId, _> = read_all(&deployment.bus, Stream::Scans)
@@ -82,7 +83,11 @@ async fn an_outage_of_the_database_closes_no_door_and_changes_no_time() {
         *statuses.entry(record.status).or_insert(0) += 1;
     }
     assert_eq!(statuses[&AttendanceStatus::Late], late.len(), "who scanned after the grace is late");
-    assert_eq!(statuses[&AttendanceStatus::Present], in_time.len() + 1, "who scanned before is not, whenever decided");
+    assert_eq!(
+        statuses[&AttendanceStatus::Present],
+        in_time.len() + 1,
+        "who scanned before is not, whenever decided"
+    );
 
     let told = facts(&deployment.bus).await;
     let told = told.iter().filter(|fact| matches!(fact.event, FactEvent::AttendanceRecorded { .. }));

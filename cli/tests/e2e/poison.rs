@@ -28,7 +28,8 @@ async fn poison_ends_in_dead_with_its_reason_and_stops_nobody() {
     let mut poison = Vec::new();
     for (stream, subject, headers) in poisons(&school) {
         let message = Message::new(subject, format_args!("poison-{}", poison.len()), GARBAGE);
-        let published = deployment.bus.publish(message.with_headers(headers)).await.expect("the broker is up");
+        let published =
+            deployment.bus.publish(message.with_headers(headers)).await.expect("the broker is up");
         poison.push((stream, published.sequence));
     }
 
@@ -39,13 +40,18 @@ async fn poison_ends_in_dead_with_its_reason_and_stops_nobody() {
         picture: Pictures::get().known.clone(),
     };
     let door = deployment.visitor(Service::Ingest);
-    let good = Scan { student: student.clone(), door, qr_token: session.qr_token.clone(), key: "good".into() };
+    let good =
+        Scan { student: student.clone(), door, qr_token: session.qr_token.clone(), key: "good".into() };
     let frames: Vec<Frame> = (0..3)
-        .map(|number| Frame { captured_at: frame.captured_at + TimeDelta::milliseconds(number), ..frame.clone() })
+        .map(|number| Frame {
+            captured_at: frame.captured_at + TimeDelta::milliseconds(number),
+            ..frame.clone()
+        })
         .collect();
     Load::new(1, frames, push).finish().await;
     Load::new(1, vec![good], scan).finish().await;
-    wait_until("the good ones are recorded", async || records(&deployment, session.id).await.len() == 2).await;
+    wait_until("the good ones are recorded", async || records(&deployment, session.id).await.len() == 2)
+        .await;
 
     let mut dead: BTreeMap<(String, u64), String> = BTreeMap::new();
     wait_until("all poison is in DEAD", async || {
@@ -54,7 +60,8 @@ async fn poison_ends_in_dead_with_its_reason_and_stops_nobody() {
             .iter()
             .map(|message| {
                 let name = |name| message.header(name).unwrap_or_default().to_owned();
-                let sequence = message.parsed(header::DEAD_SEQUENCE).expect("a dead letter names its sequence");
+                let sequence =
+                    message.parsed(header::DEAD_SEQUENCE).expect("a dead letter names its sequence");
                 assert_eq!(message.payload, GARBAGE, "a dead letter is whole");
                 ((name(header::DEAD_STREAM), sequence), name(header::DEAD_REASON))
             })

@@ -1,8 +1,8 @@
 //! `rollcall up`: everything in one process, and nothing of it left when the process is gone.
 
 use crate::harness::{
-    Pictures, Process, descendants, free_address, is_running, models_dir, rollcall, run_create_admin, sign_in,
-    take_turn, wait_until,
+    Pictures, Process, descendants, free_address, is_running, models_dir, rollcall, run_create_admin,
+    sign_in, take_turn, wait_until,
 };
 use serde_json::json;
 use std::{os::unix::fs::PermissionsExt, path::Path};

@@ -17,7 +17,9 @@ const TAIL_LINES: usize = 40;
 pub fn rollcall() -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "--", env!("CARGO_BIN_EXE_rollcall")]);
-    command.env_clear().envs(["PATH", "HOME", "TMPDIR"].iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
+    command
+        .env_clear()
+        .envs(["PATH", "HOME", "TMPDIR"].iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
     command.kill_on_drop(true);
     command
 }
@@ -33,7 +35,8 @@ pub fn free_address() -> SocketAddr {
 pub async fn take_turn() -> File {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("deployment.lock");
     let lock = move || {
-        let file = OpenOptions::new().create(true).append(true).open(path).expect("the target folder is writable");
+        let file =
+            OpenOptions::new().create(true).append(true).open(path).expect("the target folder is writable");
         file.lock().expect("an own file can be locked");
         file
     };
@@ -102,7 +105,11 @@ impl Drop for Process {
         if std::thread::panicking() {
             let log = std::fs::read_to_string(&self.log).unwrap_or_default();
             let lines: Vec<_> = log.lines().collect();
-            println!("--- {}\n{}", self.log.display(), lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n"));
+            println!(
+                "--- {}\n{}",
+                self.log.display(),
+                lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n")
+            );
         }
     }
 }

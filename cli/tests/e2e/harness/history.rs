@@ -29,8 +29,10 @@ pub async fn read_all(bus: &Bus, stream: Stream) -> Vec<Delivery> {
 /// Every fact, each told once.
 pub async fn facts(bus: &Bus) -> Vec<Fact> {
     let messages = read_all(bus, Stream::Facts).await;
-    let facts: Vec<Fact> =
-        messages.iter().map(|message| serde_json::from_slice(&message.payload).expect("a fact is JSON")).collect();
+    let facts: Vec<Fact> = messages
+        .iter()
+        .map(|message| serde_json::from_slice(&message.payload).expect("a fact is JSON"))
+        .collect();
     let ids: HashSet<_> = facts.iter().map(|fact| fact.fact_id).collect();
     assert_eq!(ids.len(), facts.len(), "a fact was told more than once");
     facts
@@ -60,7 +62,9 @@ pub async fn assert_ledger(deployment: &Deployment, wanted: &BTreeMap<CameraId, 
     for (camera, balance) in &balances {
         assert!(balance.balances() && balance.pending == 0, "camera {camera}: {balance:?}");
     }
-    let processed: BTreeMap<_, _> = balances.iter().map(|(camera, balance)| (*camera, balance.processed)).collect();
-    let accepted: BTreeMap<_, _> = balances.iter().map(|(camera, balance)| (*camera, balance.accepted)).collect();
+    let processed: BTreeMap<_, _> =
+        balances.iter().map(|(camera, balance)| (*camera, balance.processed)).collect();
+    let accepted: BTreeMap<_, _> =
+        balances.iter().map(|(camera, balance)| (*camera, balance.accepted)).collect();
     assert_eq!((&accepted, &processed), (wanted, wanted));
 }

@@ -53,12 +53,14 @@ impl<A: Send + 'static> Load<A> {
         let calls = Arc::new(Mutex::new(calls.into_iter()));
         let mut running = JoinSet::new();
         for _ in 0..clients {
-            let (permits, counts, calls, make) = (permits.clone(), counts.clone(), calls.clone(), make.clone());
+            let (permits, counts, calls, make) =
+                (permits.clone(), counts.clone(), calls.clone(), make.clone());
             running.spawn(async move {
                 let mut answers = Vec::new();
                 while let Ok(permit) = permits.acquire().await {
                     permit.forget();
-                    let Some(call) = { calls.lock().next() } else { break };
+                    let next = calls.lock().next();
+                    let Some(call) = next else { break };
                     answers.push(insist(&counts, || make(call.clone())).await);
                 }
                 answers

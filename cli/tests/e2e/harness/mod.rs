@@ -23,7 +23,7 @@ use rollcall_service::{
 };
 use rollcall_store::PgPool;
 use rollcall_test_support::{Client, own_broker, own_postgres};
-use std::{collections::BTreeMap, fs::File, time::Duration};
+use std::{collections::BTreeMap, fs::File, net::SocketAddr, time::Duration};
 use tempfile::TempDir;
 
 /// Far longer than anything takes on a busy machine; reaching it is a failure.
@@ -87,7 +87,8 @@ impl Deployment {
         let pem = generate_signing_key(&entropy);
         let key_file = folder.path().join("signing-key.pem");
         std::fs::write(&key_file, pem.reveal()).expect("an own folder is writable");
-        let signer = TokenSigner::new(&pem, TokenConfig::default(), Clock::real(), entropy).expect("a good key");
+        let signer =
+            TokenSigner::new(&pem, TokenConfig::default(), Clock::real(), entropy).expect("a good key");
         let mut deployment = Self {
             settings: usual_settings(&folder, &nats, &postgres, settings),
             nats,
@@ -137,6 +138,11 @@ impl Deployment {
         self.services[&service].client()
     }
 
+    /// Where the service listens.
+    pub fn address(&self, service: Service) -> SocketAddr {
+        self.services[&service].address
+    }
+
     /// The binary as somebody beside the deployment would run it, with the same settings.
     pub fn tool(&self, arguments: &[&str]) -> tokio::process::Command {
         let mut command = rollcall();
@@ -181,5 +187,7 @@ pub async fn wait_until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
             tokio::time::sleep(POLL).await;
         }
     };
-    tokio::time::timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("{what}: not within {PATIENCE:?}"));
+    tokio::time::timeout(PATIENCE, waiting)
+        .await
+        .unwrap_or_else(|_| panic!("{what}: not within {PATIENCE:?}"));
 }

@@ -25,6 +25,7 @@ pub struct Student {
 #[derive(Clone, Debug)]
 pub struct Camera {
     pub id: CameraId,
+    pub key: String,
     pub client: Client,
 }
 
@@ -53,18 +54,24 @@ impl People {
 
     /// A camera of a class, with a key.
     pub async fn camera(&self, deployment: &Deployment, class: ClassId, name: &str) -> Camera {
-        let camera = json!({ "name": name, "maxFramesPerSecond": 500 });
+        let camera = json!({ "name": name, "maxFramesPerSecond": 60 });
         let answer = self.admin.post("/api/v1/cameras", &camera).await;
         let id = id_of(&answer.data()["camera"]);
         self.admin.put(&format!("/api/v1/classes/{class}/cameras/{id}"), &json!({})).await.data();
         let key = self.admin.post(&format!("/api/v1/cameras/{id}/keys"), &json!({})).await;
-        let key = key.data()["key"].as_str().expect("a new key is shown once").to_owned();
-        Camera { id: CameraId(id), client: deployment.visitor(Service::Ingest).with_api_key(&key) }
+        let key = key.data()["apiKey"].as_str().expect("a new key is shown once").to_owned();
+        let client = deployment.visitor(Service::Ingest).with_api_key(&key);
+        Camera { id: CameraId(id), key, client }
     }
 }
 
 /// Students without passwords, written as the api writes them: making hundreds one call at a time proves nothing more.
-pub async fn students(deployment: &Deployment, names: &str, count: usize, class: Option<ClassId>) -> Vec<Student> {
+pub async fn students(
+    deployment: &Deployment,
+    names: &str,
+    count: usize,
+    class: Option<ClassId>,
+) -> Vec<Student> {
     let (clock, entropy) = (Clock::real(), Entropy::real());
     let mut tx = deployment.pool.begin().await.expect("the database is up");
     let organisation = organisations::find(&mut tx).await.expect("the database is up").expect("there is one");

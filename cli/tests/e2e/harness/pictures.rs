@@ -35,7 +35,8 @@ impl Pictures {
     pub fn get() -> &'static Self {
         static PICTURES: LazyLock<Pictures> = LazyLock::new(|| {
             let progress = |what: &str| println!("{what}");
-            let mut fetcher = Fetcher::new(&ModelsDir::new(models_dir()), &progress).expect("the folder is usable");
+            let mut fetcher =
+                Fetcher::new(&ModelsDir::new(models_dir()), &progress).expect("the folder is usable");
             fetcher.runtime().expect("ONNX Runtime can be fetched");
             let pack = find_pack(DEFAULT_PACK, None).expect("the default pack is built in");
             fetcher.pack(&pack, None).expect("the default pack can be fetched");

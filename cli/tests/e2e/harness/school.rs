@@ -50,7 +50,7 @@ impl School {
         let answer = self.people.admin.post_form(&path, form).await;
         let photos = answer.data()["photos"].as_array().expect("each photograph is answered").clone();
         assert_eq!(photos.len(), 3, "{}", answer.body);
-        assert!(photos.iter().all(|photo| photo["refusal"].is_null()), "{}", answer.body);
+        assert!(photos.iter().all(|photo| photo["status"] == "accepted"), "{}", answer.body);
     }
 
     /// More students of the class.
@@ -76,7 +76,8 @@ impl School {
         let session = teacher.get(&format!("/api/v1/sessions/{id}")).await;
         let started_at = session.data()["session"]["startedAt"].as_str().expect("it is started").parse();
         let code = teacher.get(&format!("/api/v1/sessions/{id}/qr")).await;
-        let qr_token = code.data()["qrCode"]["token"].as_str().expect("an open session has a code").to_owned();
+        let qr_token =
+            code.data()["qrCode"]["token"].as_str().expect("an open session has a code").to_owned();
         Session { id: SessionId(id), qr_token, started_at: started_at.expect("times are RFC 3339") }
     }
 }
