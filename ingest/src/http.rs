@@ -15,6 +15,7 @@ use rollcall_service::{
     http::Problem,
 };
 use std::{sync::Arc, time::Duration};
+use utoipa::openapi::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 /// When to come back while ingest is still reading its feeds.
@@ -66,9 +67,17 @@ impl Door {
 
 /// The routes of ingest, under `/api/v1`.
 pub(crate) fn router(door: Door) -> OpenApiRouter {
+    all_routes().with_state(door)
+}
+
+/// The document of the routes.
+pub(crate) fn openapi() -> OpenApi {
+    all_routes().into_openapi()
+}
+
+fn all_routes() -> OpenApiRouter<Door> {
     OpenApiRouter::new()
         .routes(routes!(frames::push_frame))
         .routes(routes!(frames::upload_image))
         .routes(routes!(scans::mark_attendance))
-        .with_state(door)
 }

@@ -71,6 +71,11 @@ pub fn start(config: IngestConfig, deps: IngestDeps, lifecycle: &Lifecycle) -> I
     Ingest { router: http::router(Door::new(config, deps, knowledge)) }
 }
 
+/// The OpenAPI document of the routes.
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    http::openapi()
+}
+
 fn watch_health(deps: &IngestDeps, knowledge: &Knowledge) {
     let bus = deps.bus.clone();
     deps.health.register("nats", BROKER_CHECK, move || {
