@@ -61,7 +61,8 @@ impl<A: Send + 'static> Load<A> {
                     permit.forget();
                     let next = calls.lock().next();
                     let Some(call) = next else { break };
-                    answers.push(insist(&counts, || make(call.clone())).await);
+                    let make = make.clone();
+                    answers.push(insist(&counts, move || make(call.clone())).await);
                 }
                 answers
             });

@@ -21,7 +21,7 @@ use rollcall_service::{
     clock::{Clock, Entropy},
     servers::{NatsServer, PostgresServer},
 };
-use rollcall_store::PgPool;
+use rollcall_store::{Pool, Postgres};
 use rollcall_test_support::{Client, own_broker, own_postgres};
 use std::{collections::BTreeMap, fs::File, net::SocketAddr, time::Duration};
 use tempfile::TempDir;
@@ -58,7 +58,7 @@ pub struct Deployment {
     pub nats: NatsServer,
     pub postgres: PostgresServer,
     pub bus: Bus,
-    pub pool: PgPool,
+    pub pool: Pool<Postgres>,
     pub signer: TokenSigner,
     /// Settings of every process, beside those that say where things are.
     settings: Vec<(String, String)>,
