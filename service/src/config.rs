@@ -30,9 +30,9 @@ const DEFAULT_FILE: &str = "rollcall.toml";
 /// Says where the file is; it must then exist.
 const FILE_VARIABLE: &str = "ROLLCALL_CONFIG";
 const PREFIX: &str = "ROLLCALL_";
-/// Variables that begin like settings but tell something else what to do: where the file is, which folder of model
-/// packs the tests may use, whether the tests' servers are kept.
-const CONTROL_VARIABLES: &[&str] = &[FILE_VARIABLE, "ROLLCALL_PACKS", "ROLLCALL_TEST_SERVERS"];
+/// Variables that begin like settings but tell something else what to do: where the file is, and which folder of model
+/// packs the tests may use.
+const CONTROL_VARIABLES: &[&str] = &[FILE_VARIABLE, "ROLLCALL_PACKS"];
 /// Names that other tools use, and the settings they stand for.
 const ALIASES: &[(&str, &str)] = &[("NATS_URL", "nats.url"), ("DATABASE_URL", "database.url")];
 
@@ -77,14 +77,13 @@ impl Sources {
             let value = self.variables.get(*name).filter(|value| !value.is_empty())?;
             Some(Variable { name: (*name).to_owned(), key: (*key).to_owned(), value: value.clone() })
         });
-        let settings = self
-            .variables
-            .iter()
-            .filter(|(name, _)| !CONTROL_VARIABLES.contains(&name.as_str()))
-            .filter_map(|(name, value)| {
-                let key = name.strip_prefix(PREFIX)?.to_lowercase().replace("__", ".");
-                Some(Variable { name: name.clone(), key, value: value.clone() })
-            });
+        let settings =
+            self.variables.iter().filter(|(name, _)| !CONTROL_VARIABLES.contains(&name.as_str())).filter_map(
+                |(name, value)| {
+                    let key = name.strip_prefix(PREFIX)?.to_lowercase().replace("__", ".");
+                    Some(Variable { name: name.clone(), key, value: value.clone() })
+                },
+            );
         Ok(aliases.chain(settings).fold(figment, |figment, variable| figment.merge(variable)))
     }
 }
@@ -151,7 +150,8 @@ fn explain(error: &Error) -> String {
             // figment names the table in some sources and the field in others.
             let table = path.strip_suffix(field.as_str()).unwrap_or(&path).trim_end_matches('.').to_owned();
             path = if table.is_empty() { field.clone() } else { format!("{table}.{field}") };
-            let place = if table.is_empty() { "at the top level".to_owned() } else { format!("in [{table}]") };
+            let place =
+                if table.is_empty() { "at the top level".to_owned() } else { format!("in [{table}]") };
             format!("unknown setting `{path}`; known {place}: {}", known.join(", "))
         }
         kind if path.is_empty() => kind.to_string(),

@@ -40,8 +40,12 @@ pub struct Dependency {
 
 impl HealthRegistry {
     /// Adds a dependency. `check` is run whenever somebody asks; taking longer than `timeout` is not ready.
-    pub fn register<F, E>(&self, name: &'static str, timeout: Duration, check: impl Fn() -> F + Send + Sync + 'static)
-    where
+    pub fn register<F, E>(
+        &self,
+        name: &'static str,
+        timeout: Duration,
+        check: impl Fn() -> F + Send + Sync + 'static,
+    ) where
         F: Future<Output = Result<(), E>> + Send + 'static,
         E: Display,
     {

@@ -83,7 +83,8 @@ impl Site {
     fn api_key(&self) -> (ApiKey, AuthFact) {
         let key = ApiKey::generate(&self.entropy);
         let (key_id, secret_sha256) = (key.key_id, key.secret_sha256());
-        let fact = AuthFact::ApiKey { key_id, secret_sha256, camera_id: CAMERA, expires_at: None, revoked: false };
+        let fact =
+            AuthFact::ApiKey { key_id, secret_sha256, camera_id: CAMERA, expires_at: None, revoked: false };
         (key, fact)
     }
 }
@@ -118,7 +119,10 @@ fn a_token_ends() {
 fn tokens_for_others_are_refused() {
     let site = Site::new();
     for claim in ["aud", "iss"] {
-        assert_eq!(site.refused(&site.forged(|claims| claims[claim] = "other".into())), Code::AuthTokenInvalid);
+        assert_eq!(
+            site.refused(&site.forged(|claims| claims[claim] = "other".into())),
+            Code::AuthTokenInvalid
+        );
     }
     for claim in ["aud", "iss", "exp", "iat", "userId", "role"] {
         let without = site.forged(|claims| drop(claims.as_object_mut().unwrap().remove(claim)));
@@ -137,9 +141,14 @@ fn only_our_algorithm_is_taken() {
     let (claims, signature) = rest.split_once('.').unwrap();
     let kid = site.signer.kid();
     for alg in ["none", "None", "HS256", "ES256", "RS256"] {
-        let header = BASE64_URL_SAFE_NO_PAD.encode(json!({ "alg": alg, "typ": "JWT", "kid": kid }).to_string());
+        let header =
+            BASE64_URL_SAFE_NO_PAD.encode(json!({ "alg": alg, "typ": "JWT", "kid": kid }).to_string());
         for signature in [signature, ""] {
-            assert_eq!(site.refused(&format!("{header}.{claims}.{signature}")), Code::AuthTokenInvalid, "{alg}");
+            assert_eq!(
+                site.refused(&format!("{header}.{claims}.{signature}")),
+                Code::AuthTokenInvalid,
+                "{alg}"
+            );
         }
     }
     // The classic confusion: the public key, which everybody has, as the secret of a symmetric signature.
@@ -160,7 +169,13 @@ fn a_changed_token_is_refused() {
     let (header, _) = head.split_once('.').unwrap();
     let claims = serde_json::to_string(&site.signer.issue(USER, "a@b.c", Role::Admin).1).unwrap();
     let claims = BASE64_URL_SAFE_NO_PAD.encode(claims);
-    for changed in [format!("{header}.{claims}.{signature}"), head.to_owned(), format!("{head}."), String::new(), "a.b.c".into()] {
+    for changed in [
+        format!("{header}.{claims}.{signature}"),
+        head.to_owned(),
+        format!("{head}."),
+        String::new(),
+        "a.b.c".into(),
+    ] {
         assert_eq!(site.refused(&changed), Code::AuthTokenInvalid, "{changed}");
     }
 }
@@ -215,7 +230,8 @@ fn the_key_set_verifies_what_was_signed() {
 fn the_key_id_is_the_thumbprint_of_rfc_8037() {
     // RFC 8037, appendix A.1 (the key) and A.3 (its thumbprint).
     let secret = BASE64_URL_SAFE_NO_PAD.decode("nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A").unwrap();
-    let der = [b"\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20".as_slice(), &secret].concat();
+    let der =
+        [b"\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20".as_slice(), &secret].concat();
     let base64 = base64::prelude::BASE64_STANDARD.encode(der);
     let pem = Secret::new(format!("-----BEGIN PRIVATE KEY-----\n{base64}\n-----END PRIVATE KEY-----\n"));
     let signer = TokenSigner::new(&pem, TokenConfig::default(), Clock::real(), Entropy::real()).unwrap();
@@ -226,7 +242,8 @@ fn the_key_id_is_the_thumbprint_of_rfc_8037() {
 #[test]
 fn only_an_ed25519_key_signs() {
     for pem in ["", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"] {
-        let signer = TokenSigner::new(&Secret::new(pem), TokenConfig::default(), Clock::real(), Entropy::real());
+        let signer =
+            TokenSigner::new(&Secret::new(pem), TokenConfig::default(), Clock::real(), Entropy::real());
         assert!(signer.is_err());
     }
 }
@@ -300,7 +317,10 @@ async fn routes_are_closed_to_everybody_who_may_not_enter() {
         .route("/any", routing::get(|_: Principal| async { Success::ok(()) }))
         .route("/user", routing::get(|user: User| async move { Success::ok(user.user_id) }))
         .route("/camera", routing::get(|camera: Camera| async move { Success::ok(camera.camera_id) }))
-        .route("/admin", routing::get(|user: User| async move { user.require(&[Role::Admin]).map(|()| Success::ok(())) }))
+        .route(
+            "/admin",
+            routing::get(|user: User| async move { user.require(&[Role::Admin]).map(|()| Success::ok(())) }),
+        )
         .with_state(State(site.authenticator.clone()));
     let edge = Edge::new(router);
     let (token, key) = (format!("Bearer {}", site.token()), key.reveal());

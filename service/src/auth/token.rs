@@ -85,7 +85,12 @@ impl TokenSigner {
     ///
     /// # Errors
     /// When `pem` is no Ed25519 private key in PKCS#8.
-    pub fn new(pem: &Secret, config: TokenConfig, clock: Clock, entropy: Entropy) -> Result<Self, SigningKeyError> {
+    pub fn new(
+        pem: &Secret,
+        config: TokenConfig,
+        clock: Clock,
+        entropy: Entropy,
+    ) -> Result<Self, SigningKeyError> {
         let key = SigningKey::from_pkcs8_pem(pem.reveal()).map_err(|_| SigningKeyError)?;
         let der = key.to_pkcs8_der().map_err(|_| SigningKeyError)?;
         let public_key = BASE64_URL_SAFE_NO_PAD.encode(key.verifying_key().as_bytes());
@@ -117,7 +122,8 @@ impl TokenSigner {
             jti: self.entropy.uuid_v4(),
         };
         let header = Header { kid: Some(self.kid.clone()), ..Header::new(Algorithm::EdDSA) };
-        let token = encode(&header, &claims, &self.key).expect("plain claims are signed by a key that was read");
+        let token =
+            encode(&header, &claims, &self.key).expect("plain claims are signed by a key that was read");
         (token, claims)
     }
 }

@@ -30,7 +30,8 @@ impl<'a> Node<'a> {
     fn resolved(&self) -> &'a Value {
         let mut schema = self.schema;
         loop {
-            let reference = schema["$ref"].as_str().and_then(|path| self.root.pointer(path.trim_start_matches('#')));
+            let reference =
+                schema["$ref"].as_str().and_then(|path| self.root.pointer(path.trim_start_matches('#')));
             let some = schema["anyOf"].as_array().and_then(|options| options.first());
             match reference.or(some) {
                 Some(next) => schema = next,
@@ -53,12 +54,16 @@ impl<'a> Node<'a> {
     }
 
     fn description(&self) -> &'a str {
-        self.schema["description"].as_str().or_else(|| self.resolved()["description"].as_str()).unwrap_or_default()
+        self.schema["description"]
+            .as_str()
+            .or_else(|| self.resolved()["description"].as_str())
+            .unwrap_or_default()
     }
 }
 
 fn table(text: &mut String, path: &str, node: Node<'_>) {
-    let (tables, settings): (Vec<_>, Vec<_>) = node.fields().into_iter().partition(|(_, field)| field.is_table());
+    let (tables, settings): (Vec<_>, Vec<_>) =
+        node.fields().into_iter().partition(|(_, field)| field.is_table());
     for (name, field) in settings {
         comment(text, field.description());
         match toml_value(field.value) {

@@ -29,7 +29,8 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
             if error.inner().is_data() {
                 return refused_field(&error.path().to_string(), &without_position(error.inner()));
             }
-            Problem::invalid_input("the body is not JSON").with_details(json!({ "reason": error.inner().to_string() }))
+            Problem::invalid_input("the body is not JSON")
+                .with_details(json!({ "reason": error.inner().to_string() }))
         })?;
         reader.end().map_err(|_| Problem::invalid_input("the body goes on after its JSON value"))?;
         Ok(Self(value))

@@ -86,7 +86,8 @@ impl Problem {
     pub fn validation<F: Into<String>, M: Into<String>>(errors: impl IntoIterator<Item = (F, M)>) -> Self {
         let fields: Vec<_> =
             errors.into_iter().map(|(field, message)| FieldError::new(field, message)).collect();
-        Self::new(Code::ValidationFailed, "some fields are not valid").with_details(json!({ "fields": fields }))
+        Self::new(Code::ValidationFailed, "some fields are not valid")
+            .with_details(json!({ "fields": fields }))
     }
 
     /// `429`: more calls than the limit allows.
@@ -101,8 +102,11 @@ impl Problem {
 
     /// `500`: a fault of ours. The caller learns nothing of it but the request id.
     pub fn internal(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self::new(Code::InternalServerError, "something went wrong on our side; the request id finds it in the logs")
-            .caused_by(source)
+        Self::new(
+            Code::InternalServerError,
+            "something went wrong on our side; the request id finds it in the logs",
+        )
+        .caused_by(source)
     }
 
     /// The refusal that a bare status stands for.
@@ -112,11 +116,15 @@ impl Problem {
             StatusCode::NOT_FOUND => (Code::NotFound, "no such route"),
             StatusCode::METHOD_NOT_ALLOWED => (Code::InvalidInput, "the route does not take this method"),
             StatusCode::PAYLOAD_TOO_LARGE => (Code::PayloadTooLarge, "the body is larger than the limit"),
-            StatusCode::UNSUPPORTED_MEDIA_TYPE => (Code::UnsupportedMediaType, "the route does not take this type"),
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+                (Code::UnsupportedMediaType, "the route does not take this type")
+            }
             StatusCode::UNPROCESSABLE_ENTITY => (Code::ValidationFailed, "the content is not valid"),
             StatusCode::TOO_MANY_REQUESTS => (Code::RateLimited, "too many calls"),
             StatusCode::SERVICE_UNAVAILABLE => (Code::ServiceUnavailable, "not available at the moment"),
-            status if status.is_server_error() => (Code::InternalServerError, "something went wrong on our side"),
+            status if status.is_server_error() => {
+                (Code::InternalServerError, "something went wrong on our side")
+            }
             _ => (Code::InvalidInput, "the request cannot be read"),
         };
         Self { status, ..Self::new(code, message) }

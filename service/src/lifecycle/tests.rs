@@ -88,3 +88,53 @@ async fn a_part_can_be_stopped_alone() {
     part.stop(GRACE).await.unwrap();
     assert!(!root.soft_stop().is_cancelled() && !root.hard_stop().is_cancelled());
 }
+
+/// Signals are for the whole process: tests that send some take turns.
+static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+fn signal_myself() {
+    rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::TERM).unwrap();
+}
+
+#[tokio::test]
+async fn a_signal_stops_softly() {
+    let _turn = TURN.lock().await;
+    let root = Lifecycle::new("up");
+    let soft = root.soft_stop();
+    root.spawn("polite", async move {
+        soft.cancelled().await;
+        Ok::<_, Infallible>(())
+    });
+    // Polled in this order: the signal comes when it is waited for.
+    let (result, ()) = tokio::join!(root.run_until_stopped(GRACE), async { signal_myself() });
+    result.unwrap();
+    assert!(!root.hard_stop().is_cancelled());
+}
+
+#[tokio::test]
+async fn a_second_signal_stops_at_once() {
+    let _turn = TURN.lock().await;
+    let root = Lifecycle::new("up");
+    let hard = root.hard_stop();
+    root.spawn("slow", async move {
+        hard.cancelled().await;
+        Ok::<_, Infallible>(())
+    });
+    let began = Instant::now();
+    let twice = async {
+        signal_myself();
+        root.soft_stop().cancelled().await;
+        signal_myself();
+    };
+    let (result, ()) = tokio::join!(root.run_until_stopped(GRACE), twice);
+    result.unwrap();
+    assert!(began.elapsed() < GRACE);
+}
+
+#[tokio::test]
+async fn a_failed_task_ends_the_wait_for_a_signal() {
+    let _turn = TURN.lock().await;
+    let root = Lifecycle::new("up");
+    root.spawn("broken", async { Err(std::io::Error::other("disk full")) });
+    assert_eq!(root.run_until_stopped(GRACE).await.unwrap_err().reason, "disk full");
+}

@@ -3,10 +3,12 @@
 use super::{
     ServerError,
     process::{
-        Launch, Process, StopSignal, find_program, free_port, kept_secret, make_folder, not_installed, write_private,
+        Launch, Process, StopSignal, find_program, free_port, kept_secret, make_folder, not_installed,
+        write_private,
     },
 };
 use crate::clock::Entropy;
+use sha2::{Digest, Sha256};
 use std::{
     net::Ipv4Addr,
     path::{Path, PathBuf},
@@ -119,20 +121,23 @@ async fn launch(options: &NatsOptions, port: u16, password: &str) -> Result<Proc
         folder: &options.folder,
     };
     let mut process = Process::start(&launch).await?;
-    process.wait_until(&launch, || answers(port)).await?;
+    process.wait_until(&launch, |_| answers(port, password)).await?;
     Ok(process)
 }
 
 fn configuration(options: &NatsOptions, port: u16, password: &str) -> String {
     let store = quoted(&options.folder.join("jetstream"));
-    let limit = options.max_store_bytes.map(|bytes| format!("\n  max_file_store: {bytes}")).unwrap_or_default();
+    let limit =
+        options.max_store_bytes.map(|bytes| format!("\n  max_file_store: {bytes}")).unwrap_or_default();
     format!(
         "# Written anew at every start.\n\
          listen: \"{}:{port}\"\n\
+         server_name: {}\n\
          max_payload: {MAX_PAYLOAD_BYTES}\n\
          authorization {{ user: {USER}, password: \"{password}\" }}\n\
          jetstream {{\n  store_dir: {store}{limit}\n}}\n",
-        Ipv4Addr::LOCALHOST
+        Ipv4Addr::LOCALHOST,
+        name(password)
     )
 }
 
@@ -140,13 +145,18 @@ fn quoted(path: &Path) -> String {
     format!("\"{}\"", path.display().to_string().replace('\\', "\\\\").replace('"', "\\\""))
 }
 
+/// A name that no other server has: it must not be taken for ours when it holds the port.
+fn name(password: &str) -> String {
+    format!("rollcall-{}", hex::encode(&Sha256::digest(password)[..8]))
+}
+
 /// The server greets with `INFO` once its streams are recovered.
-async fn answers(port: u16) -> bool {
+async fn answers(port: u16, password: &str) -> bool {
     let greeting = async {
         let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.ok()?;
         let mut line = String::new();
         BufReader::new(stream).read_line(&mut line).await.ok()?;
-        Some(line.starts_with("INFO ") && line.contains("\"jetstream\":true"))
+        Some(line.starts_with("INFO ") && line.contains(&name(password)))
     };
     matches!(timeout(PROBE, greeting).await, Ok(Some(true)))
 }

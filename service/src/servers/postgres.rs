@@ -6,7 +6,8 @@
 use super::{
     ServerError, during,
     process::{
-        Launch, Process, StopSignal, find_program, free_port, kept_secret, make_folder, not_installed, write_private,
+        Launch, Process, StopSignal, find_program, free_port, kept_secret, make_folder, not_installed,
+        write_private,
     },
 };
 use crate::clock::Entropy;
@@ -221,25 +222,30 @@ impl Cluster {
             folder: &self.options.folder,
         };
         let mut process = Process::start(&launch).await?;
-        process.wait_until(&launch, || self.answers(port)).await?;
+        process.wait_until(&launch, |pid| std::future::ready(self.is_ready(pid))).await?;
         Ok(process)
     }
 
-    async fn answers(&self, port: u16) -> bool {
-        let mut ask = Command::new(self.programs.join("pg_isready"));
-        ask.args(["--quiet", "--host=127.0.0.1", &format!("--port={port}"), "--timeout=1"]);
-        matches!(ask.status().await, Ok(status) if status.success())
+    /// Whether this very process takes connections, by what it writes into its data folder as `pg_ctl` reads it: the
+    /// first line is its pid, the eighth its state. Asking the port could be answered by another server.
+    fn is_ready(&self, pid: u32) -> bool {
+        let status = std::fs::read_to_string(self.data().join("postmaster.pid")).unwrap_or_default();
+        let mut lines = status.lines().map(str::trim);
+        lines.next() == Some(&pid.to_string()) && lines.nth(6) == Some("ready")
     }
 }
 
 /// The folder of programs that can run the data: its own version's, or the newest for new data.
 fn programs(data: &Path) -> Result<PathBuf, ServerError> {
-    let usable = |folder: &PathBuf| ["postgres", "initdb", "pg_isready"].iter().all(|name| folder.join(name).is_file());
+    let usable = |folder: &PathBuf| ["postgres", "initdb"].iter().all(|name| folder.join(name).is_file());
     if let Ok(version) = std::fs::read_to_string(data.join("PG_VERSION")) {
         let version = version.trim();
         let folder = Path::new(VERSIONS).join(version).join("bin");
         return Some(folder).filter(usable).or_else(|| in_path(usable)).ok_or_else(|| {
-            not_installed(&format!("PostgreSQL {version}, which wrote the data,"), &format!("postgresql-{version}"))
+            not_installed(
+                &format!("PostgreSQL {version}, which wrote the data,"),
+                &format!("postgresql-{version}"),
+            )
         });
     }
     let versions = std::fs::read_dir(VERSIONS).into_iter().flatten().flatten();
@@ -258,6 +264,7 @@ fn in_path(usable: impl Fn(&PathBuf) -> bool) -> Option<PathBuf> {
 async fn account_id(which: &str) -> Result<u32, ServerError> {
     let output = during(|| "running id".into(), Command::new("id").args([which, ACCOUNT]).output().await)?;
     let id = String::from_utf8_lossy(&output.stdout).trim().parse();
-    let no_account = |_| io::Error::other(format!("there is no account {ACCOUNT}; the package postgresql makes it"));
+    let no_account =
+        |_| io::Error::other(format!("there is no account {ACCOUNT}; the package postgresql makes it"));
     during(|| "looking for the account that runs PostgreSQL".into(), id.map_err(no_account))
 }

@@ -76,7 +76,7 @@ pub(super) struct Process {
 impl Process {
     /// Starts the child; it need not answer yet.
     pub(super) async fn start(launch: &Launch<'_>) -> Result<Self, ServerError> {
-        let lock = lock(launch.folder).await?;
+        let lock = lock(launch.folder, LOCK_DEADLINE).await?;
         let log = launch.folder.join("server.log");
         // One log for each start, and the one before: enough to see what happened, and bounded.
         let _ = std::fs::rename(&log, launch.folder.join("server.log.1"));
@@ -99,15 +99,15 @@ impl Process {
         Ok(Self { pid, stop_signal: launch.stop_signal, exited })
     }
 
-    /// Waits until `answers` says so.
+    /// Waits until `answers`, which is given the pid, says so.
     pub(super) async fn wait_until<F: Future<Output = bool>>(
         &mut self,
         launch: &Launch<'_>,
-        answers: impl Fn() -> F,
+        answers: impl Fn(u32) -> F,
     ) -> Result<(), ServerError> {
         let (program, log) = (launch.program.to_owned(), launch.folder.join("server.log"));
         let deadline = Instant::now() + START_DEADLINE;
-        while !answers().await {
+        while !answers(self.pid()).await {
             if self.exited.borrow().is_some() {
                 let tail = tail(&log);
                 return Err(ServerError::Ended { program, log, tail });
@@ -183,14 +183,17 @@ async fn keep(
     during(|| format!("starting a thread for {program}"), thread)?;
     let pid = start.await.expect("the keeper answers before it ends");
     match pid {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(not_installed("setpriv", "util-linux")),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(not_installed("setpriv", "util-linux"))
+        }
         pid => Ok((during(|| format!("starting {program}"), pid)?, exited)),
     }
 }
 
-async fn lock(folder: &Path) -> Result<File, ServerError> {
+/// Takes the lock of a folder, for which a server that is going away may still be waited for.
+pub(super) async fn lock(folder: &Path, patience: Duration) -> Result<File, ServerError> {
     let path = folder.join("lock");
-    let deadline = Instant::now() + LOCK_DEADLINE;
+    let deadline = Instant::now() + patience;
     let file = append(&path)?;
     loop {
         match file.try_lock() {
@@ -199,7 +202,9 @@ async fn lock(folder: &Path) -> Result<File, ServerError> {
                 return Err(ServerError::InUse(folder.to_owned()));
             }
             Err(TryLockError::WouldBlock) => sleep(POLL).await,
-            Err(TryLockError::Error(error)) => return during(|| format!("locking {}", path.display()), Err(error)),
+            Err(TryLockError::Error(error)) => {
+                return during(|| format!("locking {}", path.display()), Err(error));
+            }
         }
     }
 }
@@ -226,7 +231,10 @@ pub(super) fn make_folder(path: &Path) -> Result<(), ServerError> {
 /// Writes a file that only we may read.
 pub(super) fn write_private(path: &Path, text: &str) -> Result<(), ServerError> {
     let file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(path);
-    during(|| format!("writing {}", path.display()), file.and_then(|mut file| file.write_all(text.as_bytes())))
+    during(
+        || format!("writing {}", path.display()),
+        file.and_then(|mut file| file.write_all(text.as_bytes())),
+    )
 }
 
 /// The secret in a file, which is written with a new one when it is not there.
@@ -251,7 +259,8 @@ pub(super) fn free_port() -> Result<u16, ServerError> {
 
 /// Finds a program in `PATH`, and in the folders where Debian keeps servers, which are not in everybody's.
 pub(super) fn find_program(name: &str, path: Option<&OsStr>) -> Option<PathBuf> {
-    let mut folders: Vec<PathBuf> = path.map(|path| std::env::split_paths(path).collect()).unwrap_or_default();
+    let mut folders: Vec<PathBuf> =
+        path.map(|path| std::env::split_paths(path).collect()).unwrap_or_default();
     folders.extend(["/usr/sbin".into(), "/usr/local/sbin".into()]);
     folders.into_iter().map(|folder| folder.join(name)).find(|file| file.is_file())
 }

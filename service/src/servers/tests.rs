@@ -97,22 +97,35 @@ async fn postgres_asks_for_the_password() {
 }
 
 #[tokio::test]
-async fn one_folder_has_one_server() {
+async fn a_folder_is_locked_until_its_server_has_gone() {
     let folder = folder();
-    let _server = NatsServer::start(nats(folder.path()), &Entropy::real()).await.unwrap();
-    let second = NatsServer::start(nats(folder.path()), &Entropy::real()).await;
-    assert!(matches!(second, Err(ServerError::InUse(_))));
+    let options = nats(folder.path());
+    let lock = async |patience| process::lock(&options.folder, patience).await;
+    let mut server = NatsServer::start(options.clone(), &Entropy::real()).await.unwrap();
+    assert!(matches!(lock(Duration::ZERO).await, Err(ServerError::InUse(_))));
+    server.kill().await;
+    assert!(lock(Duration::from_secs(10)).await.is_ok());
 }
 
 #[tokio::test]
-async fn a_server_that_does_not_start_shows_its_log() {
-    let folder = folder();
-    let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = Some(taken.local_addr().unwrap().port());
-    let options = NatsOptions { port, ..nats(folder.path()) };
-    // Whatever listens there must not be taken for our server.
-    let error = NatsServer::start(options, &Entropy::real()).await.err().unwrap();
-    assert!(matches!(&error, ServerError::Ended { tail, .. } if tail.contains("address already in use")), "{error}");
+async fn another_server_on_the_port_is_not_taken_for_ours() {
+    let (folder, other) = (folder(), folder());
+    let entropy = Entropy::real();
+    let taken = NatsServer::start(nats(other.path()), &entropy).await.unwrap();
+    let options = NatsOptions { port: Some(taken.port()), ..nats(folder.path()) };
+    let error = NatsServer::start(options, &entropy).await.err().expect("the port is taken");
+    assert!(
+        matches!(&error, ServerError::Ended { tail, .. } if tail.contains("address already in use")),
+        "{error}"
+    );
+
+    let taken = PostgresServer::start(postgres(other.path()), &entropy).await.unwrap();
+    let options = PostgresOptions { port: Some(taken.port()), ..postgres(folder.path()) };
+    let error = PostgresServer::start(options, &entropy).await.err().expect("the port is taken");
+    assert!(
+        matches!(&error, ServerError::Ended { tail, .. } if tail.contains("Address already in use")),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -135,7 +148,7 @@ fn what_is_missing_is_named_with_its_package() {
 /// Runs as the child of the next test only: starts both servers, says where they are, and waits to be killed.
 #[tokio::test]
 async fn servers_of_a_process_that_will_be_killed() {
-    let Some(folder) = std::env::var_os("ROLLCALL_TEST_SERVERS") else { return };
+    let Some(folder) = std::env::var_os("SERVERS_OF_TEST") else { return };
     let entropy = Entropy::real();
     let nats = NatsServer::start(nats(Path::new(&folder)), &entropy).await.unwrap();
     let postgres = PostgresServer::start(postgres(Path::new(&folder)), &entropy).await.unwrap();
@@ -148,11 +161,13 @@ async fn servers_die_with_their_parent() {
     let folder = folder();
     let mut parent = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "servers::tests::servers_of_a_process_that_will_be_killed"])
-        .env("ROLLCALL_TEST_SERVERS", folder.path())
+        .env("SERVERS_OF_TEST", folder.path())
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
-    let pids = until(|| std::fs::read_to_string(folder.path().join("pids")).ok().filter(|text| text.contains(' '))).await;
+    let pids =
+        until(|| std::fs::read_to_string(folder.path().join("pids")).ok().filter(|text| text.contains(' ')))
+            .await;
     let pids: Vec<u32> = pids.split(' ').map(|pid| pid.parse().unwrap()).collect();
     assert!(pids.iter().all(|pid| runs(*pid)));
     parent.kill().unwrap();

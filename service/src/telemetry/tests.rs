@@ -99,3 +99,46 @@ fn metrics_render_with_buckets_for_durations() {
     assert!(text.contains("telemetry_test_total 2"), "{text}");
     assert!(text.contains("telemetry_test_seconds_bucket{le=\"0.005\"} 1"), "{text}");
 }
+
+#[tokio::test]
+async fn a_request_carries_its_trace_into_the_handler_and_the_log() {
+    use crate::http::testing::{Edge, get};
+    use axum::{Router, routing};
+
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let config = TelemetryConfig { format: LogFormat::Json, ..TelemetryConfig::default() };
+    let (subscriber, _provider) = subscriber(&config, move || writer.clone()).unwrap();
+    let _default = tracing::subscriber::set_default(subscriber);
+    let handler = || async { current_traceparent().unwrap_or_default() };
+    let edge = Edge::new(Router::new().route("/sessions/{id}", routing::get(handler)));
+    let mut request = get("/sessions/7?token=hush");
+    request.headers_mut().insert(TRACEPARENT, INCOMING.parse().unwrap());
+    assert!(edge.text(request).await.starts_with("00-4bf92f3577b34da6a3ce929d0e0e4736-"));
+
+    let line: Value = serde_json::from_str(lines.text().lines().last().unwrap()).unwrap();
+    assert_eq!((&line["message"], &line["status"]), (&"answered".into(), &200.into()));
+    assert_eq!(line["trace_id"], "4bf92f3577b34da6a3ce929d0e0e4736");
+    assert_eq!(line["span"]["route"], "/sessions/{id}");
+    assert!(!lines.text().contains("hush"), "a query may hold secrets");
+}
+
+#[test]
+fn spans_are_exported_where_a_collector_is_named() {
+    use std::io::{BufRead, BufReader, Write};
+
+    let collector = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}/", collector.local_addr().unwrap());
+    let received = std::thread::spawn(move || {
+        let (mut stream, _) = collector.accept().unwrap();
+        let mut line = String::new();
+        BufReader::new(stream.try_clone().unwrap()).read_line(&mut line).unwrap();
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").unwrap();
+        line
+    });
+    let config = TelemetryConfig { otlp_endpoint: Some(endpoint), ..TelemetryConfig::default() };
+    let (subscriber, provider) = subscriber(&config, io::sink).unwrap();
+    with_default(subscriber, || drop(tracing::info_span!("request").entered()));
+    provider.shutdown().unwrap();
+    assert_eq!(received.join().unwrap().trim_end(), "POST /v1/traces HTTP/1.1");
+}

@@ -30,7 +30,8 @@ struct Filter {
 
 async fn student(Json(student): Json<Student>) -> Success<Value> {
     let city = student.address.map(|address| address.city);
-    Success::created("STUDENT_CREATED", json!([student.name, student.age, city])).with_meta(json!({ "page": 1 }))
+    Success::created("STUDENT_CREATED", json!([student.name, student.age, city]))
+        .with_meta(json!({ "page": 1 }))
 }
 
 async fn multipart(Multipart(mut form): Multipart) -> Result<Success<usize>, Problem> {
@@ -47,7 +48,9 @@ fn edge() -> Edge {
         .route("/students/{id}", routing::get(|Path(id): Path<uuid::Uuid>| async move { Success::ok(id) }))
         .route(
             "/search",
-            routing::get(|Query(filter): Query<Filter>| async move { Success::ok((filter.kind, filter.page)) }),
+            routing::get(
+                |Query(filter): Query<Filter>| async move { Success::ok((filter.kind, filter.page)) },
+            ),
         )
         .route("/bytes", routing::post(|Bytes(bytes): Bytes| async move { Success::ok(bytes.len()) }))
         .route(
@@ -61,8 +64,14 @@ fn edge() -> Edge {
         .route("/bare", routing::get(|| async { StatusCode::BAD_GATEWAY }))
         .route("/fault", routing::get(|| async { Problem::internal("the password is hunter2") }))
         .route("/limited", routing::get(|| async { Problem::rate_limited(Duration::from_millis(1_500)) }))
-        .route("/teapot", routing::get(|| async { (StatusCode::IM_A_TEAPOT, axum::Json(json!({ "own": true }))) }));
-    Edge::with(router, &HttpConfig { body_limit_bytes: 1024, request_timeout_ms: 50, ..HttpConfig::default() })
+        .route(
+            "/teapot",
+            routing::get(|| async { (StatusCode::IM_A_TEAPOT, axum::Json(json!({ "own": true }))) }),
+        );
+    Edge::with(
+        router,
+        &HttpConfig { body_limit_bytes: 1024, request_timeout_ms: 50, ..HttpConfig::default() },
+    )
 }
 
 async fn panics() {
@@ -85,7 +94,8 @@ fn field(details: &Value) -> &str {
 
 #[tokio::test]
 async fn success_is_enveloped_with_the_time_of_the_clock() {
-    let (status, body) = edge().call(post("/students", r#"{"name":"Ada","address":{"city":"London"}}"#)).await;
+    let (status, body) =
+        edge().call(post("/students", r#"{"name":"Ada","address":{"city":"London"}}"#)).await;
     assert_eq!(status, StatusCode::CREATED);
     let expected = json!({
         "success": true,
@@ -138,7 +148,10 @@ async fn bodies_are_limited_and_a_route_may_take_more() {
 #[tokio::test]
 async fn multipart_is_read_or_refused() {
     let form = |boundary: &str, size: usize| {
-        let body = format!("--b\r\nContent-Disposition: form-data; name=\"x\"\r\n\r\n{}\r\n--b--\r\n", "y".repeat(size));
+        let body = format!(
+            "--b\r\nContent-Disposition: form-data; name=\"x\"\r\n\r\n{}\r\n--b--\r\n",
+            "y".repeat(size)
+        );
         let mut request = post("/form", body);
         let value = format!("multipart/form-data; boundary={boundary}");
         request.headers_mut().insert(header::CONTENT_TYPE, value.parse().unwrap());
@@ -181,7 +194,10 @@ async fn refusals_say_when_to_come_back_and_how_to_sign_in() {
     assert_eq!(response.headers()[header::RETRY_AFTER], "2");
     let router = Router::new().route("/", routing::get(|| async { Problem::unauthenticated("sign in") }));
     let response = Edge::new(router).response(get("/")).await;
-    assert_eq!((response.status(), &response.headers()[header::WWW_AUTHENTICATE]), (StatusCode::UNAUTHORIZED, &HeaderValue::from_static("Bearer")));
+    assert_eq!(
+        (response.status(), &response.headers()[header::WWW_AUTHENTICATE]),
+        (StatusCode::UNAUTHORIZED, &HeaderValue::from_static("Bearer"))
+    );
 }
 
 #[tokio::test]
@@ -200,7 +216,8 @@ async fn a_request_id_is_kept_or_given() {
 
 #[tokio::test]
 async fn every_answer_has_security_headers_and_a_route_may_set_its_own() {
-    let router = Router::new().route("/page", routing::get(|| async { ([(header::CACHE_CONTROL, "max-age=60")], "hi") }));
+    let router = Router::new()
+        .route("/page", routing::get(|| async { ([(header::CACHE_CONTROL, "max-age=60")], "hi") }));
     let edge = Edge::new(router);
     for path in ["/page", "/nowhere"] {
         let response = edge.response(get(path)).await;

@@ -31,7 +31,8 @@ async fn read_all(stream: &mut TcpStream) -> String {
 #[tokio::test]
 async fn the_address_of_the_caller_is_known() {
     let handler = |ClientIp(address): ClientIp| async move { Success::ok(address) };
-    let (address, lifecycle) = start(Router::new().route("/", routing::get(handler)), HttpConfig::default()).await;
+    let (address, lifecycle) =
+        start(Router::new().route("/", routing::get(handler)), HttpConfig::default()).await;
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(GET).await.unwrap();
     assert!(read_all(&mut stream).await.contains(r#""data":"127.0.0.1""#));
@@ -49,7 +50,8 @@ async fn a_soft_stop_lets_a_call_finish_and_takes_no_new_one() {
             "finished"
         }
     };
-    let (address, lifecycle) = start(Router::new().route("/", routing::get(handler)), HttpConfig::default()).await;
+    let (address, lifecycle) =
+        start(Router::new().route("/", routing::get(handler)), HttpConfig::default()).await;
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(GET).await.unwrap();
     entered.notified().await;
@@ -76,7 +78,8 @@ async fn a_hard_stop_cuts_a_call_off() {
             std::future::pending::<()>().await;
         }
     };
-    let (address, lifecycle) = start(Router::new().route("/", routing::get(handler)), HttpConfig::default()).await;
+    let (address, lifecycle) =
+        start(Router::new().route("/", routing::get(handler)), HttpConfig::default()).await;
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(GET).await.unwrap();
     entered.notified().await;
