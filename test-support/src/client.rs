@@ -107,7 +107,8 @@ impl Answer {
         let response = request.send().await.expect("the server answers");
         let (status, headers) = (response.status(), response.headers().clone());
         let text = response.text().await.expect("the body arrives");
-        let body: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{status}: {error}: {text}"));
+        let body: Value =
+            serde_json::from_str(&text).unwrap_or_else(|error| panic!("{status}: {error}: {text}"));
         assert_eq!(body["success"], status.is_success(), "{status}: {body}");
         assert!(body["timestamp"].is_string(), "no timestamp: {body}");
         if !status.is_success() {

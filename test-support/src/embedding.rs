@@ -11,7 +11,8 @@ pub fn assert_close(actual: &Embedding, expected: &Embedding, tolerance: f32) {
     let Some(similarity) = actual.similarity(expected) else {
         panic!("the dimensions differ: {} and {}", actual.0.len(), expected.0.len());
     };
-    let lengths = (actual.similarity(actual).unwrap_or(0.0) * expected.similarity(expected).unwrap_or(0.0)).sqrt();
+    let lengths =
+        (actual.similarity(actual).unwrap_or(0.0) * expected.similarity(expected).unwrap_or(0.0)).sqrt();
     let cosine = similarity / lengths;
     assert!(cosine >= 1.0 - tolerance, "the embeddings differ: their cosine is {cosine}");
 }

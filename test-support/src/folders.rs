@@ -43,7 +43,8 @@ pub(crate) fn fresh(kind: &str) -> PathBuf {
 fn sweep(base: &Path) {
     for entry in std::fs::read_dir(base).expect("an own folder can be read").flatten() {
         let name = entry.file_name();
-        let pid = name.to_str().and_then(|name| name.split('-').nth(1)).and_then(|pid| pid.parse::<u32>().ok());
+        let pid =
+            name.to_str().and_then(|name| name.split('-').nth(1)).and_then(|pid| pid.parse::<u32>().ok());
         if pid.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
             // Another process may be sweeping the same folder, or its server still be closing files.
             let _ = std::fs::remove_dir_all(entry.path());

@@ -41,7 +41,9 @@ impl Events {
     /// # Panics
     /// When neither has happened by the deadline.
     pub async fn next(&mut self, deadline: Duration) -> Option<Event> {
-        tokio::time::timeout(deadline, self.read()).await.unwrap_or_else(|_| panic!("no event within {deadline:?}"))
+        tokio::time::timeout(deadline, self.read())
+            .await
+            .unwrap_or_else(|_| panic!("no event within {deadline:?}"))
     }
 
     async fn read(&mut self) -> Option<Event> {
@@ -106,7 +108,8 @@ mod tests {
 
     #[test]
     fn events_survive_any_cut_into_chunks() {
-        let text = ": hello\n\nid: 7\nevent: person-seen\ndata: {\"a\":\ndata: 1}\n\nretry: 5\n\ndata:x\r\n\r\n";
+        let text =
+            ": hello\n\nid: 7\nevent: person-seen\ndata: {\"a\":\ndata: 1}\n\nretry: 5\n\ndata:x\r\n\r\n";
         let expected = [
             Event { id: Some("7".into()), event: Some("person-seen".into()), data: "{\"a\":\n1}".into() },
             Event { data: "x".into(), ..Event::default() },
