@@ -136,10 +136,11 @@ async fn dial(
     let started = Instant::now();
     let mut pause = Duration::from_millis(50);
     loop {
-        let error = match options(config, client_name, losses.clone()).connect(addresses.clone()).await {
-            Ok(client) => return Ok(client),
-            Err(error) => error,
-        };
+        let error =
+            match options(config, &addresses, client_name, losses.clone()).connect(addresses.clone()).await {
+                Ok(client) => return Ok(client),
+                Err(error) => error,
+            };
         if matches!(error.kind(), ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication)
         {
             return Err(BusError::Credentials { servers: config.servers() });
@@ -162,7 +163,12 @@ fn addresses(config: &BusConfig) -> Result<Vec<ServerAddr>, BusError> {
     parsed.map_err(|_| BusError::Address { servers: config.servers() })
 }
 
-fn options(config: &BusConfig, client_name: &str, losses: Arc<watch::Sender<u64>>) -> ConnectOptions {
+fn options(
+    config: &BusConfig,
+    addresses: &[ServerAddr],
+    client_name: &str,
+    losses: Arc<watch::Sender<u64>>,
+) -> ConnectOptions {
     let mut options = ConnectOptions::new()
         .name(client_name)
         .client_capacity(COMMAND_QUEUE)
@@ -176,8 +182,8 @@ fn options(config: &BusConfig, client_name: &str, losses: Arc<watch::Sender<u64>
             note(&losses, &event);
             std::future::ready(())
         });
-    if let (Some(user), Some(password)) = (&config.user, &config.password) {
-        options = options.user_and_password(user.clone(), password.clone());
+    if let Some((user, password)) = credentials(config, addresses) {
+        options = options.user_and_password(user, password);
     }
     if let Some(token) = &config.token {
         options = options.token(token.clone());
@@ -186,6 +192,14 @@ fn options(config: &BusConfig, client_name: &str, losses: Arc<watch::Sender<u64>
         options = options.nkey(seed.clone());
     }
     options
+}
+
+/// User and password: the configured ones, else those in an address, which the client does not read by itself.
+fn credentials(config: &BusConfig, addresses: &[ServerAddr]) -> Option<(String, String)> {
+    let in_address =
+        |address: &ServerAddr| Some((address.username()?.to_owned(), address.password()?.to_owned()));
+    let configured = config.user.clone().zip(config.password.clone());
+    configured.or_else(|| addresses.iter().find_map(in_address))
 }
 
 fn note(losses: &watch::Sender<u64>, event: &Event) {
