@@ -2,14 +2,13 @@
 
 use super::{Item, Mark, Picture, ReplayError};
 use chrono::{DateTime, TimeDelta, Utc};
-use futures::{Stream, StreamExt};
+use futures::{StreamExt, stream::BoxStream};
 use rollcall_bus::{Bus, Delivery, TailStart};
 use rollcall_schemas::{
     frame::{FrameMeta, FrameSource},
     id::CameraId,
     subject::{self, Stream as LogStream, Subject},
 };
-use std::pin::Pin;
 
 /// How much earlier than captured a frame may have been stored, by a camera whose clock is ahead.
 const CLOCK_AHEAD: TimeDelta = TimeDelta::minutes(10);
@@ -21,7 +20,7 @@ pub struct LogRange {
     to: DateTime<Utc>,
     camera_id: Option<CameraId>,
     /// The last message that is read, and the messages; `None` when there are none.
-    reading: Option<(u64, Pin<Box<dyn Stream<Item = Delivery> + Send>>)>,
+    reading: Option<(u64, BoxStream<'static, Delivery>)>,
 }
 
 impl LogRange {
@@ -48,7 +47,7 @@ impl LogRange {
         };
         if !is_empty {
             let messages = bus.tail(LogStream::Frames, start, Some(filter)).await?;
-            self.reading = Some((last.sequence, Box::pin(messages)));
+            self.reading = Some((last.sequence, messages.boxed()));
         }
         Ok(())
     }
