@@ -92,16 +92,19 @@ fn bilinear(image: &RgbImage, x: f32, y: f32) -> [f32; CHANNELS] {
     let (width, height) = (image.width() as usize, image.height() as usize);
     let x = x.clamp(0.0, (width - 1) as f32);
     let y = y.clamp(0.0, (height - 1) as f32);
-    let (x0, y0) = (x as usize, y as usize);
-    let (x1, y1) = ((x0 + 1).min(width - 1), (y0 + 1).min(height - 1));
-    let (fx, fy) = (x - x0 as f32, y - y0 as f32);
-    let pixels = image.as_raw();
-    let at = |x: usize, y: usize| (y * width + x) * CHANNELS;
-    let (a, b, c, d) = (at(x0, y0), at(x1, y0), at(x0, y1), at(x1, y1));
+    let (column, row) = (x as usize, y as usize);
+    let (fx, fy) = (x - column as f32, y - row as f32);
+    let right = usize::from(column + 1 < width);
+    let below = if row + 1 < height { width } else { 0 };
+    let pixels = image.as_raw().as_chunks::<CHANNELS>().0;
+    let at = row * width + column;
+    let (a, b) = (pixels[at], pixels[at + right]);
+    let (c, d) = (pixels[at + below], pixels[at + below + right]);
     std::array::from_fn(|channel| {
-        let top = f32::from(pixels[a + channel]) * (1.0 - fx) + f32::from(pixels[b + channel]) * fx;
-        let bottom = f32::from(pixels[c + channel]) * (1.0 - fx) + f32::from(pixels[d + channel]) * fx;
-        top * (1.0 - fy) + bottom * fy
+        let value = |pixel: [u8; CHANNELS]| f32::from(pixel[channel]);
+        let top = value(a) + (value(b) - value(a)) * fx;
+        let bottom = value(c) + (value(d) - value(c)) * fx;
+        top + (bottom - top) * fy
     })
 }
 
