@@ -52,7 +52,7 @@ CREATE TABLE reviews (
     sighting_id        uuid NOT NULL,
     face_index         integer NOT NULL,
     evidence_sequence  bigint,
-    -- Whom it most resembles: one open question per person and session is enough.
+    -- The student whose mark depends on it: one open question per student and session is enough.
     top_candidate      uuid NOT NULL REFERENCES users,
     -- Most similar first: [{userId, similarity}].
     candidates         jsonb NOT NULL,

@@ -42,7 +42,9 @@ pub struct Review {
     pub face_index: u32,
     /// The sequence of its crop in EVIDENCE.
     pub evidence_sequence: Option<u64>,
-    /// Whom it may be, most similar first; never empty.
+    /// The student whose mark depends on the answer.
+    pub student_id: UserId,
+    /// Whom it may be, most similar first.
     pub candidates: Vec<Candidate>,
     /// Why nobody but a person can tell.
     pub reason: &'static str,
@@ -103,19 +105,20 @@ pub async fn votes(
     Ok(rows.fetch_all(tx).await?)
 }
 
-/// Opens reviews, and returns the ids of those that were not open or decided before: there is one for each session and
-/// most similar person.
+/// Opens reviews, and returns the ids of those that are new: there is one for each session and student, and none for a
+/// student who is known to have been there.
 ///
 /// # Errors
 /// When the database does not do it.
 pub async fn open_reviews(tx: &mut PgConnection, reviews: &[Review]) -> Result<Vec<ReviewId>, StoreError> {
     let mut opened = Vec::new();
     for review in reviews {
-        let Some(top) = review.candidates.first() else { continue };
         let done = sqlx::query!(
             "INSERT INTO reviews (id, session_id, camera_id, sighting_id, face_index, evidence_sequence,
                                   top_candidate, candidates, reason, captured_at, opened_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+             SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11
+             WHERE NOT EXISTS (SELECT 1 FROM attendance WHERE session_id = $2 AND student_id = $7
+                               AND status IN ('present', 'late'))
              ON CONFLICT DO NOTHING",
             review.id.0,
             review.session_id.0,
@@ -123,7 +126,7 @@ pub async fn open_reviews(tx: &mut PgConnection, reviews: &[Review]) -> Result<V
             review.sighting_id.0,
             i32::try_from(review.face_index).unwrap_or(i32::MAX),
             review.evidence_sequence.and_then(|sequence| i64::try_from(sequence).ok()),
-            top.user_id.0,
+            review.student_id.0,
             candidates_json(&review.candidates),
             review.reason,
             review.captured_at,

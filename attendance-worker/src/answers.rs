@@ -1,0 +1,104 @@
+//! How outcomes are put: the answer to a scan, a photograph or a command, or the sentence that refuses it.
+
+use crate::policy::session::{IllegalMove, Move};
+use chrono::{DateTime, Utc};
+use rollcall_schemas::{
+    code::Code,
+    frame::rfc3339,
+    id::{AttendanceId, RequestId, UserId},
+    outcome::{Answer, AttendanceAnswer, Outcome, OutcomeResult, Refusal},
+    scan::Scan,
+};
+use rollcall_store::{
+    attendance::{Mark, ScanContext},
+    sessions::Session,
+};
+use serde_json::{Value, json};
+
+/// Who is answered, and when.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct To {
+    pub(crate) request_id: RequestId,
+    pub(crate) caller: UserId,
+    pub(crate) decided_at: DateTime<Utc>,
+}
+
+impl To {
+    pub(crate) fn succeeded(self, answer: Answer) -> Outcome {
+        self.outcome(OutcomeResult::Succeeded { answer })
+    }
+
+    pub(crate) fn failed(self, refusal: Refusal) -> Outcome {
+        self.outcome(OutcomeResult::Failed(refusal))
+    }
+
+    fn outcome(self, result: OutcomeResult) -> Outcome {
+        let Self { request_id, caller, decided_at } = self;
+        Outcome { request_id, caller, decided_at, result }
+    }
+}
+
+pub(crate) fn refusal(code: Code, message: &str, details: Value) -> Refusal {
+    Refusal { code, message: message.to_owned(), details }
+}
+
+/// The answer to a scan that was recorded as `mark`.
+pub(crate) fn attendance(session: &Session, scan: &Scan, mark: &Mark) -> Answer {
+    Answer::Attendance(AttendanceAnswer {
+        attendance_id: AttendanceId::of(session.id, scan.student_id),
+        session_id: session.id,
+        class_id: session.class_id,
+        student_id: scan.student_id,
+        status: mark.status,
+        marked_at: mark.marked_at,
+        evidence: mark.evidence,
+    })
+}
+
+/// Why a scan is refused, with what its sender may know: `mark` is what the record says.
+pub(crate) fn scan_refusal(code: Code, context: Option<&ScanContext>, mark: Option<&Mark>) -> Refusal {
+    let session = context.map(|context| &context.session);
+    match (code, context, mark) {
+        (Code::QrTokenExpired, Some(context), _) => refusal(
+            code,
+            "This code has expired: scan the one that is shown now.",
+            json!({ "expiredAt": rfc3339(context.expires_at) }),
+        ),
+        (Code::SessionNotActive, ..) => refusal(
+            code,
+            "The session is not open for attendance.",
+            json!({ "sessionId": session.map(|session| session.id) }),
+        ),
+        (Code::NotEnrolled, ..) => refusal(
+            code,
+            "You are not enrolled in this class.",
+            json!({ "classId": session.map(|session| session.class_id) }),
+        ),
+        (Code::AlreadyMarkedAttendance, _, Some(mark)) => refusal(
+            code,
+            "Your attendance of this session is already recorded.",
+            json!({
+                "sessionId": session.map(|session| session.id),
+                "status": mark.status,
+                "markedAt": rfc3339(mark.marked_at),
+                "evidence": mark.evidence,
+            }),
+        ),
+        _ => refusal(code, "This code is not a code of any session.", Value::Null),
+    }
+}
+
+/// Why a command to a session is refused.
+pub(crate) fn illegal(step: Move, session: &Session, reason: IllegalMove) -> Refusal {
+    let wish = match step {
+        Move::Announce => "announced",
+        Move::Start => "started",
+        Move::End => "ended",
+        Move::RotateQr => "given a new code",
+    };
+    refusal(
+        Code::Conflict,
+        &format!("The session cannot be {wish}: {reason}."),
+        json!({ "sessionId": session.id, "state": session.state }),
+    )
+}

@@ -1,0 +1,137 @@
+//! How facts are put: which id, which scope, which words. Ids are functions of what happened, so that telling it twice
+//! is telling it once.
+
+use chrono::{DateTime, Utc};
+use rollcall_schemas::{
+    code::Code,
+    fact::{AttendanceStatus, Fact, FactEvent, Scope},
+    id::{CameraId, FactId, UserId},
+    scan::Scan,
+    sighting::{Candidate, Face, Sighting},
+};
+use rollcall_store::{
+    attendance::{Mark, Record},
+    looks::Review,
+    sessions::{QrCode, Session},
+};
+use uuid::Uuid;
+
+fn fact(parts: &[&[u8]], at: DateTime<Utc>, scope: Scope, event: FactEvent) -> Fact {
+    let mut all = vec![event.name().as_bytes()];
+    all.extend_from_slice(parts);
+    Fact { fact_id: FactId::derive(&all), at, scope, event }
+}
+
+fn about(session: &Session) -> Scope {
+    Scope { session_id: Some(session.id), class_id: Some(session.class_id), camera_id: None }
+}
+
+fn seen_by(camera_id: CameraId) -> Scope {
+    Scope { camera_id: Some(camera_id), ..Scope::default() }
+}
+
+/// `record` is the first of its student and session.
+pub(crate) fn recorded(session: &Session, record: &Record) -> Fact {
+    let Mark { status, marked_at, evidence, similarity, .. } = record.mark;
+    let event = FactEvent::AttendanceRecorded {
+        attendance_id: record.id,
+        student_id: record.student_id,
+        status,
+        marked_at,
+        evidence,
+        similarity,
+    };
+    fact(&[record.id.0.as_bytes()], marked_at, about(session), event)
+}
+
+/// `record` said `from` before `cause` changed it.
+pub(crate) fn corrected(session: &Session, from: AttendanceStatus, record: &Record, cause: Uuid) -> Fact {
+    let Mark { status, marked_at, evidence, .. } = record.mark;
+    let event = FactEvent::AttendanceCorrected {
+        attendance_id: record.id,
+        student_id: record.student_id,
+        from,
+        to: status,
+        marked_at,
+        evidence,
+    };
+    fact(&[record.id.0.as_bytes(), cause.as_bytes()], marked_at, about(session), event)
+}
+
+pub(crate) fn session_started(session: &Session, started_at: DateTime<Utc>) -> Fact {
+    fact(&[session.id.0.as_bytes()], started_at, about(session), FactEvent::SessionStarted { started_at })
+}
+
+pub(crate) fn session_ended(
+    session: &Session,
+    ended_at: DateTime<Utc>,
+    counts: &[(AttendanceStatus, u32)],
+) -> Fact {
+    let count = |status| counts.iter().find(|(counted, _)| *counted == status).map_or(0, |(_, count)| *count);
+    let event = FactEvent::SessionEnded {
+        ended_at,
+        present: count(AttendanceStatus::Present),
+        late: count(AttendanceStatus::Late),
+        absent: count(AttendanceStatus::Absent),
+        excused: count(AttendanceStatus::Excused),
+    };
+    fact(&[session.id.0.as_bytes()], ended_at, about(session), event)
+}
+
+pub(crate) fn qr_rotated(scope: Scope, code: &QrCode) -> Fact {
+    let QrCode { id, valid_from, expires_at, .. } = *code;
+    let event = FactEvent::QrRotated { qr_token_id: id, valid_from, expires_at };
+    fact(&[id.0.as_bytes()], valid_from, scope, event)
+}
+
+pub(crate) fn scan_refused(scan: &Scan, code: Code, session: Option<&Session>) -> Fact {
+    let event = FactEvent::ScanRefused { scan_id: scan.scan_id, student_id: scan.student_id, code };
+    let scope = session.map(about).unwrap_or_default();
+    fact(&[scan.scan_id.0.as_bytes()], scan.scanned_at, scope, event)
+}
+
+/// Told once for each camera, person and minute.
+pub(crate) fn person_seen(sighting: &Sighting, face: &Face, person: Candidate) -> Fact {
+    let Candidate { user_id, similarity } = person;
+    let event = FactEvent::PersonSeen {
+        sighting_id: sighting.sighting_id,
+        face_index: face.index,
+        user_id,
+        similarity,
+    };
+    let parts: [&[u8]; 3] = [sighting.camera_id.0.as_bytes(), &minute(sighting), user_id.0.as_bytes()];
+    fact(&parts, sighting.captured_at, seen_by(sighting.camera_id), event)
+}
+
+/// Told once for each camera and minute.
+pub(crate) fn stranger_seen(sighting: &Sighting, face: &Face) -> Fact {
+    let event = FactEvent::StrangerSeen { sighting_id: sighting.sighting_id, face_index: face.index };
+    let parts: [&[u8]; 2] = [sighting.camera_id.0.as_bytes(), &minute(sighting)];
+    fact(&parts, sighting.captured_at, seen_by(sighting.camera_id), event)
+}
+
+fn minute(sighting: &Sighting) -> [u8; 8] {
+    sighting.captured_at.timestamp().div_euclid(60).to_be_bytes()
+}
+
+pub(crate) fn review_opened(session: &Session, review: &Review) -> Fact {
+    let event = FactEvent::ReviewOpened {
+        review_id: review.id,
+        sighting_id: review.sighting_id,
+        face_index: review.face_index,
+        candidates: review.candidates.iter().map(|candidate| candidate.user_id).collect(),
+    };
+    let scope = Scope { camera_id: Some(review.camera_id), ..about(session) };
+    fact(&[review.id.0.as_bytes()], review.captured_at, scope, event)
+}
+
+/// `cause` is the request that brought the photograph.
+pub(crate) fn face_enrolled(
+    at: DateTime<Utc>,
+    cause: Uuid,
+    (user_id, pack): (UserId, &str),
+    photos: u32,
+) -> Fact {
+    let event = FactEvent::FaceEnrolled { user_id, pack: pack.to_owned(), photos };
+    fact(&[user_id.0.as_bytes(), pack.as_bytes(), cause.as_bytes()], at, Scope::default(), event)
+}

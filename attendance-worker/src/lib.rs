@@ -1,0 +1,120 @@
+//! The attendance worker: sightings and scans become records by pure rules, sessions live their lives, photographs
+//! become templates, and every accepted frame is accounted for.
+//!
+//! What belongs here: what a message means for the tables this worker writes. How messages get here and what happens to
+//! those that fail is the business of `bus`; SQL is in `store`.
+//!
+//! | module | what it handles |
+//! |---|---|
+//! | [`policy`] | the rules, pure |
+//! | `scan` | SCANS: records or named refusals |
+//! | `sighting` | SIGHTINGS: votes, records, reviews, live events |
+//! | `photo` | requests to keep an enrolment photograph |
+//! | `session` | requests to plan, open, close a session or replace its code |
+//! | `ledger`, `dead` | FRAMES and DEAD: what became of every frame and every question |
+//! | `timers` | what happens because its time has come |
+//!
+//! # Metrics
+//! | name | kind | labels |
+//! |---|---|---|
+//! | `rollcall_attendance_scans_total` | counter | `result` = recorded, or the code of the refusal |
+//! | `rollcall_attendance_records_total` | counter | `change` = recorded, corrected; `status`; `evidence` |
+//! | `rollcall_attendance_delay_seconds` | histogram: from the evidence to its record | |
+//! | `rollcall_attendance_reviews_total` | counter | |
+//! | `rollcall_attendance_timer_acts_total` | counter | `act` |
+
+mod answers;
+mod config;
+mod dead;
+mod deps;
+mod error;
+mod facts;
+mod group;
+mod ledger;
+mod photo;
+pub mod policy;
+mod records;
+mod scan;
+mod session;
+mod sighting;
+mod timers;
+mod trace;
+
+pub use config::AttendanceConfig;
+pub use deps::Deps;
+
+use rollcall_bus::{BatchSpec, ConsumerSpec, Handler};
+use rollcall_schemas::subject::{self, RequestKind, Stream};
+use rollcall_service::{health::HealthRegistry, lifecycle::Lifecycle};
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+/// The most frames that are entered in the ledger together, and how long they are waited for.
+const LEDGER_BATCH: usize = 500;
+const LEDGER_FILL: Duration = Duration::from_millis(50);
+
+/// The durable consumers, whose names keep their places in the log.
+pub mod consumer {
+    /// Of SCANS.
+    pub const SCANS: &str = "attendance-scans";
+    /// Of SIGHTINGS.
+    pub const SIGHTINGS: &str = "attendance-sightings";
+    /// Of the requests to keep a photograph.
+    pub const PHOTOS: &str = "attendance-photos";
+    /// Of the requests about sessions.
+    pub const SESSIONS: &str = "attendance-sessions";
+    /// Of FRAMES.
+    pub const LEDGER: &str = "attendance-ledger";
+    /// Of DEAD.
+    pub const DEAD: &str = "attendance-dead";
+}
+
+/// Starts the worker's tasks; they end with `lifecycle`. The streams exist, and the schema is up to date.
+pub fn run(config: AttendanceConfig, deps: &Deps, lifecycle: &Lifecycle) {
+    let on =
+        |stream, durable, max_in_flight| ConsumerSpec { max_in_flight, ..ConsumerSpec::new(stream, durable) };
+    let requests = |kind, durable| ConsumerSpec {
+        filter: Some(subject::request(kind)),
+        ..ConsumerSpec::new(Stream::Requests, durable)
+    };
+    let scans = on(Stream::Scans, consumer::SCANS, config.scans_in_flight);
+    consume(scans, scan::RecordScan::new(deps.clone()), deps, lifecycle);
+    let sightings = on(Stream::Sightings, consumer::SIGHTINGS, config.sightings_in_flight);
+    consume(sightings, sighting::RecordSighting(deps.clone()), deps, lifecycle);
+    let photos = requests(RequestKind::StorePhoto, consumer::PHOTOS);
+    consume(photos, photo::KeepPhoto(deps.clone()), deps, lifecycle);
+    let sessions = requests(RequestKind::Session, consumer::SESSIONS);
+    consume(sessions, session::ChangeSession(deps.clone()), deps, lifecycle);
+    consume(ConsumerSpec::new(Stream::Dead, consumer::DEAD), dead::SettleDead(deps.clone()), deps, lifecycle);
+    enter_frames(deps, lifecycle);
+    let timers = timers::Timers { deps: deps.clone(), config };
+    let stop = lifecycle.soft_stop();
+    lifecycle.spawn("timers", async move {
+        timers.run(stop).await;
+        Ok::<_, Infallible>(())
+    });
+}
+
+/// Adds what the worker cannot do without to what `/ready` asks for.
+pub fn register_health(health: &HealthRegistry, deps: &Deps) {
+    let pool = deps.pool.clone();
+    health.register("database", Duration::from_secs(2), move || {
+        let pool = pool.clone();
+        async move { rollcall_store::ping(&pool).await }
+    });
+}
+
+fn consume(spec: ConsumerSpec, handler: impl Handler, deps: &Deps, lifecycle: &Lifecycle) {
+    let (bus, stop, name) = (deps.bus.clone(), lifecycle.soft_stop(), spec.durable.clone());
+    lifecycle.spawn(&name, async move { bus.consume(spec, Arc::new(handler), stop).await });
+}
+
+fn enter_frames(deps: &Deps, lifecycle: &Lifecycle) {
+    let consumer = ConsumerSpec {
+        headers_only: true,
+        max_in_flight: LEDGER_BATCH,
+        ..ConsumerSpec::new(Stream::Frames, consumer::LEDGER)
+    };
+    let spec = BatchSpec { consumer, fill: LEDGER_FILL };
+    let (bus, stop, handler) = (deps.bus.clone(), lifecycle.soft_stop(), ledger::EnterFrames(deps.clone()));
+    lifecycle.spawn(consumer::LEDGER, async move { bus.consume_batch(spec, Arc::new(handler), stop).await });
+}

@@ -1,0 +1,16 @@
+//! The rules of the house: what follows from evidence. Pure: no I/O, no clock, no randomness; what a rule needs to know
+//! is passed in, read as of the event.
+//!
+//! QR scans and faces meet as [`evidence::Evidence`]. A record only ever moves to earlier evidence, or from absent to
+//! present or late, so the order in which evidence arrives does not matter: that is what the property tests check.
+//!
+//! Rules that hold for a whole session (lateness, votes) are those of the class at the moment the session began; whether
+//! a student belongs to the class is asked for the moment of the evidence.
+
+pub mod evidence;
+pub mod face;
+pub mod scan;
+pub mod session;
+
+#[cfg(test)]
+mod tests;

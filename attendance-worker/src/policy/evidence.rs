@@ -1,0 +1,113 @@
+//! Evidence that a student was there, of whatever kind, and what it does to a record.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use rollcall_schemas::{
+    fact::{AttendanceStatus, Evidence as Kind},
+    id::{ScanId, SightingId},
+};
+use rollcall_store::{attendance::Mark, classes::ClassSettings};
+use uuid::Uuid;
+
+/// One reason to believe that a student was there.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Evidence {
+    /// When the student was there.
+    pub at: DateTime<Utc>,
+    /// What it rests on.
+    pub basis: Basis,
+}
+
+/// What a piece of evidence rests on.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Basis {
+    /// The student scanned the session's code.
+    Scan(ScanId),
+    /// A camera saw the student's face.
+    Face {
+        /// The earliest sighting that counted.
+        sighting_id: SightingId,
+        /// Its similarity to the student's template.
+        similarity: f32,
+    },
+}
+
+/// From when on a student is late.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lateness(DateTime<Utc>);
+
+impl Lateness {
+    /// Late is later than the grace period of `settings` after `started_at`; its last moment is still in time.
+    pub fn of(started_at: DateTime<Utc>, settings: &ClassSettings) -> Self {
+        Self(started_at + TimeDelta::seconds(settings.late_after_seconds.into()))
+    }
+
+    fn status(self, at: DateTime<Utc>) -> AttendanceStatus {
+        if at > self.0 { AttendanceStatus::Late } else { AttendanceStatus::Present }
+    }
+}
+
+impl Evidence {
+    /// What a record says that rests on this alone.
+    pub fn mark(&self, lateness: Lateness) -> Mark {
+        let mark = Mark {
+            status: lateness.status(self.at),
+            marked_at: self.at,
+            evidence: Kind::Qr,
+            scan_id: None,
+            sighting_id: None,
+            similarity: None,
+        };
+        match self.basis {
+            Basis::Scan(scan_id) => Mark { scan_id: Some(scan_id), ..mark },
+            Basis::Face { sighting_id, similarity } => Mark {
+                evidence: Kind::Face,
+                sighting_id: Some(sighting_id),
+                similarity: Some(similarity),
+                ..mark
+            },
+        }
+    }
+}
+
+/// The mark of somebody of whom there was no evidence when the session ended.
+pub fn absence(ended_at: DateTime<Utc>) -> Mark {
+    Mark {
+        status: AttendanceStatus::Absent,
+        marked_at: ended_at,
+        evidence: Kind::None,
+        scan_id: None,
+        sighting_id: None,
+        similarity: None,
+    }
+}
+
+/// What `existing` becomes by `evidence`; `None` when it stays as it is.
+pub fn merge(existing: Option<&Mark>, evidence: &Evidence, lateness: Lateness) -> Option<Mark> {
+    let mark = evidence.mark(lateness);
+    match existing {
+        None => Some(mark),
+        Some(existing) => gives_way(existing, &mark).then_some(mark),
+    }
+}
+
+/// Whether a record says that somebody was there, or settles it by a person's word: nothing more to be marked.
+pub fn is_settled(existing: &Mark) -> bool {
+    existing.evidence != Kind::None || existing.status == AttendanceStatus::Excused
+}
+
+fn gives_way(existing: &Mark, new: &Mark) -> bool {
+    match existing.evidence {
+        _ if existing.status == AttendanceStatus::Excused => false,
+        // A person's word stands over what machines saw.
+        Kind::Manual => false,
+        Kind::None => true,
+        Kind::Qr | Kind::Face => precedence(new) < precedence(existing),
+    }
+}
+
+/// Earlier comes first. Kind and id only decide between two pieces of evidence of the same microsecond, so that even
+/// then the order of arrival does not.
+fn precedence(mark: &Mark) -> (DateTime<Utc>, bool, Option<Uuid>) {
+    let id = mark.scan_id.map(Uuid::from).or(mark.sighting_id.map(Uuid::from));
+    (mark.marked_at, mark.evidence == Kind::Face, id)
+}

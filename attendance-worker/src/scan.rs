@@ -1,0 +1,224 @@
+//! Scans become records, or named refusals. Scans that arrive together are decided and committed together.
+
+use crate::{
+    answers::{self, To},
+    deps::{Deps, publish, read, traced, until_uncrossed},
+    error::WorkError,
+    facts,
+    group::Group,
+    policy::scan::{ScanDecision, decide_scan},
+    records::{self, Cause, Change},
+    trace::Trace,
+};
+use chrono::{DateTime, Utc};
+use futures::future::try_join_all;
+use rollcall_bus::{Delivery, HandleError, Handler};
+use rollcall_schemas::{code::Code, id::AttendanceId, outcome::Outcome, scan::Scan};
+use rollcall_store::{
+    PgConnection, StoreError,
+    attendance::{self, Mark, ScanContext, ScanQuestion},
+    outbox::{self, OutboxMessage},
+    sessions,
+};
+use std::collections::{HashMap, HashSet};
+use tracing::Instrument;
+use uuid::Uuid;
+
+/// Handles SCANS.
+pub(crate) struct RecordScan {
+    deps: Deps,
+    decisions: Group<Job, Result<Told, HandleError>>,
+    marks: Group<Vec<Uuid>, Result<(), HandleError>>,
+}
+
+/// A scan to be decided.
+#[derive(Clone)]
+struct Job {
+    scan: Scan,
+    trace: Trace,
+}
+
+/// What is to be told of a scan whose transaction is committed.
+enum Told {
+    /// These messages, which nobody has published yet.
+    New(Vec<OutboxMessage>),
+    /// What is left in the outbox: the scan was decided before.
+    Before,
+}
+
+impl RecordScan {
+    pub(crate) fn new(deps: Deps) -> Self {
+        Self { deps, decisions: Group::default(), marks: Group::default() }
+    }
+
+    async fn record(&self, job: Job) -> Result<(), HandleError> {
+        let scan_id = job.scan.scan_id;
+        let told = self.decisions.join(job, |jobs| self.decide_all(jobs)).await;
+        match told.unwrap_or_else(|| Err(WorkError::Abandoned.into()))? {
+            Told::Before => Ok(self.deps.deliver(scan_id.0).await?),
+            Told::New(messages) => {
+                let ids = messages.iter().map(|message| message.id).collect();
+                let publish = |message| publish(self.deps.bus.clone(), message);
+                try_join_all(messages.into_iter().map(publish)).await?;
+                let marked = self.marks.join(ids, |groups| self.mark_all(groups)).await;
+                marked.unwrap_or_else(|| Err(WorkError::Abandoned.into()))
+            }
+        }
+    }
+
+    async fn decide_all(&self, jobs: Vec<Job>) -> Vec<Result<Told, HandleError>> {
+        let decided = until_uncrossed(|| self.decide(&jobs)).await;
+        match decided {
+            Ok(told) => told.into_iter().map(Ok).collect(),
+            // One bad scan must not take the others with it.
+            Err(WorkError::Store(error))
+                if jobs.len() > 1 && !matches!(error, StoreError::Unavailable(_)) =>
+            {
+                let mut results = Vec::with_capacity(jobs.len());
+                for job in jobs {
+                    results.push(Box::pin(self.decide_all(vec![job])).await.remove(0));
+                }
+                results
+            }
+            Err(error) => {
+                let error = HandleError::from(error);
+                jobs.iter().map(|_| Err(error.clone())).collect()
+            }
+        }
+    }
+
+    /// Decides about all `jobs` in one transaction.
+    async fn decide(&self, jobs: &[Job]) -> Result<Vec<Told>, WorkError> {
+        let now = self.deps.clock.now();
+        let mut tx = self.deps.begin().await?;
+        let ids: Vec<Uuid> = jobs.iter().map(|job| job.scan.scan_id.0).collect();
+        let mut fresh: HashSet<Uuid> =
+            outbox::begin_handling_each(&mut tx, &ids, now).await?.into_iter().collect();
+        // The same scan twice in one group is one scan, told by the first of the two.
+        let mut open: Vec<&Job> = jobs.iter().filter(|job| fresh.remove(&job.scan.scan_id.0)).collect();
+        // By time, so that of two scans in one group the earlier one is the record, whichever came first.
+        open.sort_by_key(|job| (job.scan.scanned_at, job.scan.scan_id));
+        let decided = decide_open(&mut tx, &open, now).await?;
+        let changes: Vec<Change> = decided.iter().filter_map(|decided| decided.change.clone()).collect();
+        records::write(&mut tx, &changes).await?;
+        let messages: Vec<(Uuid, OutboxMessage)> = open
+            .iter()
+            .zip(&decided)
+            .flat_map(|(job, decided)| {
+                decided.messages(job).into_iter().map(|message| (job.scan.scan_id.0, message))
+            })
+            .collect();
+        let added: HashSet<Uuid> = outbox::enqueue_each(&mut tx, now, &messages).await?.into_iter().collect();
+        tx.commit().await.map_err(StoreError::from)?;
+        for decided in &decided {
+            decided.count();
+        }
+        let mut new = HashMap::<Uuid, Vec<OutboxMessage>>::new();
+        for (scan_id, message) in messages.into_iter().filter(|(_, message)| added.contains(&message.id)) {
+            new.entry(scan_id).or_default().push(message);
+        }
+        Ok(ids.iter().map(|id| new.remove(id).map_or(Told::Before, Told::New)).collect())
+    }
+
+    async fn mark_all(&self, groups: Vec<Vec<Uuid>>) -> Vec<Result<(), HandleError>> {
+        let ids = groups.concat();
+        let marked = outbox::mark_published(&self.deps.pool, &ids).await;
+        let result = marked.map_err(|error| HandleError::from(WorkError::from(error)));
+        groups.iter().map(|_| result.clone()).collect()
+    }
+}
+
+impl Handler for RecordScan {
+    async fn handle(&self, delivery: Delivery) -> Result<(), HandleError> {
+        let span = tracing::info_span!("record_scan");
+        let trace = Trace::take_up(&delivery, &span);
+        let scan: Scan = read(&delivery)?;
+        self.record(Job { scan, trace }).instrument(span).await
+    }
+}
+
+/// What came of one scan.
+struct Decided {
+    context: Option<ScanContext>,
+    refusal: Option<Code>,
+    change: Option<Change>,
+    outcome: Outcome,
+}
+
+/// Decides about scans in the order of their times, each knowing what those before it changed.
+async fn decide_open(
+    tx: &mut PgConnection,
+    jobs: &[&Job],
+    now: DateTime<Utc>,
+) -> Result<Vec<Decided>, StoreError> {
+    let tokens: Vec<Uuid> = jobs.iter().map(|job| job.scan.token.0).collect();
+    sessions::share_of_tokens(tx, &tokens).await?;
+    let questions: Vec<ScanQuestion> = jobs.iter().map(|job| job.question()).collect();
+    let contexts = attendance::scan_contexts(tx, &questions).await?;
+    let ids: Vec<AttendanceId> =
+        jobs.iter().zip(&contexts).filter_map(|(job, context)| job.record_id(context.as_ref())).collect();
+    let mut marks: HashMap<AttendanceId, Mark> =
+        attendance::lock_marks(tx, &ids).await?.into_iter().collect();
+    let decide = |(job, context): (&&Job, Option<ScanContext>)| {
+        let id = job.record_id(context.as_ref());
+        let before = id.and_then(|id| marks.get(&id).copied());
+        let decided = job.decide(context, before, now);
+        marks.extend(id.zip(decided.change.as_ref().map(|change| change.record.mark)));
+        decided
+    };
+    Ok(jobs.iter().zip(contexts).map(decide).collect())
+}
+
+impl Job {
+    fn question(&self) -> ScanQuestion {
+        let Scan { token, student_id, scanned_at, .. } = self.scan;
+        ScanQuestion { token, student_id, at: scanned_at }
+    }
+
+    fn record_id(&self, context: Option<&ScanContext>) -> Option<AttendanceId> {
+        Some(AttendanceId::of(context?.session.id, self.scan.student_id))
+    }
+
+    fn decide(&self, context: Option<ScanContext>, before: Option<Mark>, now: DateTime<Utc>) -> Decided {
+        let Scan { scan_id, scanned_at, request_id, student_id, .. } = self.scan;
+        let ScanDecision { change, refusal } =
+            decide_scan(scan_id, scanned_at, context.as_ref(), before.as_ref());
+        let to = To { request_id, caller: student_id, decided_at: now };
+        let outcome = match (refusal, &context, change) {
+            (None, Some(context), Some(mark)) => {
+                to.succeeded(answers::attendance(&context.session, &self.scan, &mark))
+            }
+            (refusal, ..) => {
+                let code = refusal.unwrap_or(Code::AlreadyMarkedAttendance);
+                to.failed(answers::scan_refusal(code, context.as_ref(), change.or(before).as_ref()))
+            }
+        };
+        let change = context.zip(change).map(|(context, mark)| self.change(&context, (before, mark), now));
+        Decided { context, refusal, change, outcome }
+    }
+
+    fn change(&self, context: &ScanContext, marks: (Option<Mark>, Mark), now: DateTime<Utc>) -> Change {
+        let cause = Cause { id: self.scan.scan_id.0, trace_id: self.trace.id(), handled_at: now };
+        let mut change = Change::new(context.session, self.scan.student_id, marks, &cause);
+        change.record.origin.ip = self.scan.ip;
+        change.record.origin.user_agent = self.scan.user_agent.clone();
+        change
+    }
+}
+
+impl Decided {
+    /// The facts and the answer.
+    fn messages(&self, job: &Job) -> Vec<OutboxMessage> {
+        let session = self.context.as_ref().map(|context| &context.session);
+        let refused = self.refusal.map(|code| facts::scan_refused(&job.scan, code, session));
+        let facts = self.change.iter().map(Change::fact).chain(refused);
+        let mut messages: Vec<_> = facts.map(|fact| OutboxMessage::fact(&fact)).collect();
+        messages.push(OutboxMessage::outcome(&self.outcome));
+        traced(messages, &job.trace.headers())
+    }
+
+    fn count(&self) {
+        let result = self.refusal.map_or("recorded", Code::as_str);
+        metrics::counter!("rollcall_attendance_scans_total", "result" => result).increment(1);
+    }
+}

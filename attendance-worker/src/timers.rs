@@ -1,0 +1,173 @@
+//! What happens because its time has come: codes are replaced, sessions announced and ended, messages left behind by a
+//! crash published, what is old forgotten, and frames that nobody handled in time given up.
+//!
+//! Every act holds the rows that are due, and passes over those that another process holds, so that two replicas never
+//! act twice. An act counts as of the time at which it was due, not as of the worker's clock.
+
+use crate::{
+    AttendanceConfig,
+    deps::{Deps, publish, traced, until_uncrossed},
+    error::WorkError,
+    facts,
+    policy::session::{ANNOUNCED_BEFORE, CODE_LEAD, following_code},
+    records::{self, Cause},
+    session::draw_code,
+    trace::Trace,
+};
+use chrono::TimeDelta;
+use rollcall_schemas::{
+    fact::{Fact, Scope},
+    id::FactId,
+    subject::Stream,
+};
+use rollcall_store::{
+    StoreError, classes, ledger,
+    outbox::{self, OutboxMessage},
+    sessions::{self, DueCode, Session},
+};
+use std::time::Duration;
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// How old a message in the outbox is before it counts as left behind: longer than any handler takes to publish it.
+const LEFT_BEHIND_AFTER: TimeDelta = TimeDelta::seconds(10);
+/// How many rows one act works on at most, so that none holds others for long.
+const ROWS: i64 = 500;
+/// How often the slower acts run.
+const SWEEP_EVERY: Duration = Duration::from_secs(5);
+const PURGE_EVERY: Duration = Duration::from_secs(60);
+
+/// The timers of one worker.
+pub(crate) struct Timers {
+    pub(crate) deps: Deps,
+    pub(crate) config: AttendanceConfig,
+}
+
+impl Timers {
+    /// Acts until `stop`.
+    pub(crate) async fn run(self, stop: CancellationToken) {
+        let ticks = |period| {
+            let mut ticks = interval(period);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            ticks
+        };
+        let (mut due, mut sweep, mut purge) =
+            (ticks(self.config.timer_interval()), ticks(SWEEP_EVERY), ticks(PURGE_EVERY));
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = due.tick() => {
+                    self.act("rotate_codes", self.rotate_codes()).await;
+                    self.act("end_sessions", self.end_sessions()).await;
+                    self.act("announce_sessions", self.announce_sessions()).await;
+                }
+                _ = sweep.tick() => {
+                    self.act("deliver_left_behind", self.deliver_left_behind()).await;
+                    self.act("expire_frames", self.expire_frames()).await;
+                }
+                _ = purge.tick() => self.act("purge", self.purge()).await,
+            }
+        }
+    }
+
+    async fn act(&self, name: &'static str, act: impl Future<Output = Result<u64, WorkError>>) {
+        match act.await {
+            Ok(0) => {}
+            Ok(done) => {
+                metrics::counter!("rollcall_attendance_timer_acts_total", "act" => name).increment(done);
+            }
+            // What is due stays due.
+            Err(error) => tracing::warn!(act = name, %error, "a timer could not act; it will try again"),
+        }
+    }
+
+    /// Replaces the codes that are about to end. Returns how many.
+    pub(crate) async fn rotate_codes(&self) -> Result<u64, WorkError> {
+        let now = self.deps.clock.now();
+        let mut tx = self.deps.begin().await?;
+        let mut causes = Vec::new();
+        for due in sessions::lock_due_codes(&mut tx, now + CODE_LEAD, ROWS).await? {
+            let settings = classes::settings(&mut tx, due.class_id, due.expires_at).await?;
+            let Some(valid) = following_code(due.expires_at, &settings, now) else { continue };
+            if valid.start >= due.ends_at {
+                continue;
+            }
+            let code = draw_code(due.session_id, valid, &self.deps.entropy);
+            if sessions::add_code(&mut tx, &code).await? {
+                let fact = facts::qr_rotated(scope(&due), &code);
+                outbox::enqueue(&mut tx, code.id.0, now, &told(&[fact])).await?;
+                causes.push(code.id.0);
+            }
+        }
+        tx.commit().await.map_err(StoreError::from)?;
+        for cause in &causes {
+            self.deps.deliver(*cause).await?;
+        }
+        Ok(causes.len() as u64)
+    }
+
+    /// Ends the sessions whose time is over. Returns how many.
+    pub(crate) async fn end_sessions(&self) -> Result<u64, WorkError> {
+        let mut ended = 0;
+        while let Some(cause) = until_uncrossed(|| self.end_session()).await? {
+            self.deps.deliver(cause).await?;
+            ended += 1;
+        }
+        Ok(ended)
+    }
+
+    async fn end_session(&self) -> Result<Option<Uuid>, WorkError> {
+        let now = self.deps.clock.now();
+        let mut tx = self.deps.begin().await?;
+        let Some(session) = sessions::lock_overdue(&mut tx, now).await? else { return Ok(None) };
+        let cause = Cause { id: end_of(&session), trace_id: Trace::current().id(), handled_at: now };
+        let began = session.started_at.unwrap_or(session.starts_at);
+        let settings = classes::settings(&mut tx, session.class_id, began).await?;
+        let (facts, _) = records::close(&mut tx, (&session, &settings), session.ends_at, &cause).await?;
+        outbox::enqueue(&mut tx, cause.id, now, &told(&facts)).await?;
+        tx.commit().await.map_err(StoreError::from)?;
+        Ok(Some(cause.id))
+    }
+
+    /// Makes sessions pending that are about to begin. Returns how many.
+    pub(crate) async fn announce_sessions(&self) -> Result<u64, WorkError> {
+        Ok(sessions::announce(&self.deps.pool, self.deps.clock.now() + ANNOUNCED_BEFORE).await?)
+    }
+
+    /// Publishes what crashes left in the outbox. Returns how many messages.
+    pub(crate) async fn deliver_left_behind(&self) -> Result<u64, WorkError> {
+        let older_than = self.deps.clock.now() - LEFT_BEHIND_AFTER;
+        let bus = self.deps.bus.clone();
+        let publish = move |message| publish(bus.clone(), message);
+        Ok(outbox::deliver_left_behind(&self.deps.pool, older_than, ROWS, publish).await? as u64)
+    }
+
+    /// Gives up the pending frames that FRAMES no longer holds. Returns how many.
+    pub(crate) async fn expire_frames(&self) -> Result<u64, WorkError> {
+        let frames = self.deps.bus.stream(Stream::Frames).await?;
+        Ok(ledger::expire(&self.deps.pool, frames.first_sequence).await?)
+    }
+
+    /// Forgets what can no longer come again. Returns how many rows.
+    pub(crate) async fn purge(&self) -> Result<u64, WorkError> {
+        let now = self.deps.clock.now();
+        let before = |days: u32| now - TimeDelta::days(days.into());
+        let (published, handled) =
+            (before(self.config.outbox_kept_days), before(self.config.handled_kept_days));
+        Ok(outbox::purge(&self.deps.pool, published, handled, ROWS).await?)
+    }
+}
+
+/// The act of ending a session by itself: one for each session, whoever does it.
+fn end_of(session: &Session) -> Uuid {
+    FactId::derive(&[b"session end", session.id.0.as_bytes()]).0
+}
+
+fn told(facts: &[Fact]) -> Vec<OutboxMessage> {
+    traced(facts.iter().map(OutboxMessage::fact).collect(), &Trace::current().headers())
+}
+
+fn scope(due: &DueCode) -> Scope {
+    Scope { session_id: Some(due.session_id), class_id: Some(due.class_id), camera_id: None }
+}
