@@ -62,7 +62,7 @@ impl Bus {
     /// When the broker does not answer or has no such stream.
     pub async fn stream(&self, stream: Stream) -> Result<StreamState, BusError> {
         let info = self
-            .handle(stream)
+            .stream_handle(stream)
             .await?
             .get_info()
             .await
@@ -88,7 +88,7 @@ impl Bus {
     ) -> Result<HashMap<Subject, u64>, BusError> {
         let operation = || format!("counting subjects of {}", stream.name());
         let counts: Vec<(String, usize)> = self
-            .handle(stream)
+            .stream_handle(stream)
             .await?
             .info_with_subjects(self.wire(filter))
             .await
@@ -109,7 +109,7 @@ impl Bus {
     pub async fn consumer(&self, stream: Stream, durable: &str) -> Result<Option<ConsumerState>, BusError> {
         use jetstream::context::ConsumerInfoErrorKind::NotFound;
         let operation = format!("describing consumer {durable} of {}", stream.name());
-        match self.handle(stream).await?.consumer_info(durable).await {
+        match self.stream_handle(stream).await?.consumer_info(durable).await {
             Ok(info) => Ok(Some(ConsumerState {
                 pending: info.num_pending,
                 in_flight: info.num_ack_pending as u64,
@@ -125,7 +125,7 @@ impl Bus {
     /// # Errors
     /// When the broker does not answer or has no such stream.
     pub async fn get(&self, stream: Stream, sequence: u64) -> Result<Option<Delivery>, BusError> {
-        let found = self.handle(stream).await?.direct_get(sequence).await;
+        let found = self.stream_handle(stream).await?.direct_get(sequence).await;
         self.read(stream, found)
     }
 
@@ -134,7 +134,7 @@ impl Bus {
     /// # Errors
     /// When the broker does not answer or has no such stream.
     pub async fn last(&self, stream: Stream, subject: &Subject) -> Result<Option<Delivery>, BusError> {
-        let found = self.handle(stream).await?.direct_get_last_for_subject(self.wire(subject)).await;
+        let found = self.stream_handle(stream).await?.direct_get_last_for_subject(self.wire(subject)).await;
         self.read(stream, found)
     }
 
@@ -145,7 +145,7 @@ impl Bus {
     pub async fn erase(&self, stream: Stream, sequence: u64) -> Result<bool, BusError> {
         use jetstream::{ErrorCode, stream::DeleteMessageErrorKind::JetStream};
         const ABSENT: [&str; 2] = ["no message found", "stream store EOF"];
-        match self.handle(stream).await?.delete_message(sequence).await {
+        match self.stream_handle(stream).await?.delete_message(sequence).await {
             Ok(erased) => Ok(erased),
             Err(error) => match error.kind() {
                 // The broker's words for what was there once, and for what never was.
@@ -162,7 +162,7 @@ impl Bus {
     /// When the broker does not answer or has no such stream.
     pub async fn purge(&self, stream: Stream, filter: &Subject) -> Result<u64, BusError> {
         let purged = self
-            .handle(stream)
+            .stream_handle(stream)
             .await?
             .purge()
             .filter(self.wire(filter))
@@ -186,7 +186,7 @@ impl Bus {
         let excess = (state.bytes - keep_bytes).div_ceil((state.bytes / state.messages.max(1)).max(1));
         let first_kept = (state.first_sequence + excess).min(settled + 1);
         let purged = self
-            .handle(stream)
+            .stream_handle(stream)
             .await?
             .purge()
             .sequence(first_kept)
@@ -197,7 +197,7 @@ impl Bus {
 
     /// The sequence up to which every durable consumer has settled everything; `None` without any consumer.
     async fn settled_by_all(&self, stream: Stream) -> Result<Option<u64>, BusError> {
-        let handle = self.handle(stream).await?;
+        let handle = self.stream_handle(stream).await?;
         let consumers: Vec<_> = handle
             .consumers()
             .try_collect()
@@ -208,7 +208,10 @@ impl Bus {
     }
 
     /// A handle on the stream, without asking the broker.
-    pub(crate) async fn handle(&self, stream: Stream) -> Result<jetstream::stream::Stream<()>, BusError> {
+    pub(crate) async fn stream_handle(
+        &self,
+        stream: Stream,
+    ) -> Result<jetstream::stream::Stream<()>, BusError> {
         self.jetstream
             .get_stream_no_info(self.namespace().stream(stream))
             .await

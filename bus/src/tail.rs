@@ -114,7 +114,7 @@ impl Tail {
                 match self.open().await {
                     Ok(step) => return step,
                     Err(error) => {
-                        tracing::debug!(stream = self.stream.name(), %error, "opening again");
+                        tracing::warn!(stream = self.stream.name(), %error, "opening again");
                         tokio::time::sleep(Duration::from_millis(200)).await;
                         continue;
                     }

@@ -31,7 +31,7 @@ pub struct ConsumerSpec {
     pub max_attempts: u32,
     /// How long a failed message waits, by the number of its failures; the last one repeats.
     pub backoff: Vec<Duration>,
-    /// How many messages are worked on at once.
+    /// How many messages are worked on at once; at least 1.
     pub max_in_flight: usize,
     /// Whether payloads stay with the broker.
     pub headers_only: bool,
@@ -64,7 +64,7 @@ impl ConsumerSpec {
 pub struct BatchSpec {
     /// The consumer; `max_in_flight` is the most messages of a batch.
     pub consumer: ConsumerSpec,
-    /// How long a batch is filled up after its first message.
+    /// How long a batch is filled up after its first message; well under `ack_wait`.
     pub fill: Duration,
 }
 

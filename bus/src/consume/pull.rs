@@ -109,7 +109,7 @@ impl Puller {
     }
 
     async fn wait_after(&self, error: &(dyn std::fmt::Display + Sync)) {
-        tracing::debug!(stream = self.spec.stream.name(), consumer = self.spec.durable, %error, "asking again");
+        tracing::warn!(stream = self.spec.stream.name(), consumer = self.spec.durable, %error, "asking again");
         self.unless_stopped(tokio::time::sleep(Duration::from_millis(200))).await;
     }
 }

@@ -65,6 +65,8 @@ async fn credentials_are_used_and_wrong_ones_refused_at_once() {
         ..server.config()
     };
     Bus::connect(&with_password("right"), "test").await.unwrap().ensure_streams().await.unwrap();
+    let url = server.url().replace("nats://", "nats://rollcall:right@");
+    Bus::connect(&BusConfig { url, ..server.config() }, "test").await.unwrap();
     let wrong = with_password("wrong");
     let refused = soon("refusal", Bus::connect(&wrong, "test")).await.unwrap_err();
     assert!(matches!(refused, BusError::Credentials { .. }), "{refused:?}");
