@@ -11,7 +11,7 @@ use rollcall_service::{
     config::Secret,
     servers::{NatsOptions, NatsServer, PostgresOptions, PostgresServer},
 };
-use rollcall_store::PgPool;
+use rollcall_store::{Pool, Postgres};
 use std::{
     fs::{self, Permissions},
     os::unix::fs::PermissionsExt,
@@ -28,7 +28,7 @@ pub struct Deployment {
     /// Its log.
     pub bus: Bus,
     /// Its database.
-    pub pool: PgPool,
+    pub pool: Pool<Postgres>,
     /// Issues the access tokens that its services take.
     pub signer: TokenSigner,
     /// The time.
@@ -178,7 +178,7 @@ fn settings(
         ("DATA_DIR", path(folder)),
         ("API__SIGNING_KEY_FILE", path(&key_file)),
         ("FACE__PACK", config.face.pack.clone()),
-        ("FACE__MODELS_DIR", path(&config.face.models_dir())),
+        ("FACE__MODELS_DIR", path(config.face.models_dir().path())),
         ("TELEMETRY__FILTER", "warn".to_owned()),
     ];
     Ok(settings.map(|(name, value)| (format!("ROLLCALL_{name}"), value)).into())

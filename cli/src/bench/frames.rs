@@ -16,7 +16,7 @@ use anyhow::Context;
 use bytes::Bytes;
 use rollcall_face_worker::{
     engine::Engine,
-    models::ModelsDir,
+
     session::Runtime,
     worker::FaceConfig,
 };
@@ -99,7 +99,7 @@ struct Bare(Vec<Engine>);
 
 impl Bare {
     fn open(face: &FaceConfig) -> anyhow::Result<Self> {
-        let models = ModelsDir::new(face.models_dir());
+        let models = face.models_dir();
         let (pack, runtime) = (face.pack()?, Runtime::load(&models.runtime_library()?)?);
         let folder = models.verify(&pack)?;
         let engines = (0..face.inference_threads()).map(|_| Engine::open(&pack, &folder, &runtime, face.provider));

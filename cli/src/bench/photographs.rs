@@ -4,7 +4,7 @@
 use crate::config::Config;
 use anyhow::Context;
 use bytes::Bytes;
-use rollcall_face_worker::models::{Fetcher, ModelsDir};
+use rollcall_face_worker::models::Fetcher;
 use std::{fs, path::PathBuf};
 
 /// Fetches the active pack, ONNX Runtime and the photographs, where they are missing, and reads the photographs in the
@@ -15,7 +15,7 @@ use std::{fs, path::PathBuf};
 pub async fn fetch(config: &Config) -> anyhow::Result<Vec<Bytes>> {
     let face = config.face.clone();
     let folder = tokio::task::spawn_blocking(move || {
-        let dir = ModelsDir::new(face.models_dir());
+        let dir = face.models_dir();
         let mut fetcher = Fetcher::new(&dir, &|line| println!("  {line}"))?;
         fetcher.runtime()?;
         fetcher.pack(&face.pack()?, None)?;

@@ -20,7 +20,7 @@ use rollcall_service::{
     clock::{Clock, Entropy},
 };
 use rollcall_store::{
-    PgPool,
+    Pool, Postgres,
     cameras::{self, NewCamera},
     classes::{self, ClassSettings, NewClass},
     enrolments,
@@ -51,7 +51,7 @@ pub struct School {
     class_id: ClassId,
     teacher_id: UserId,
     bus: Bus,
-    pool: PgPool,
+    pool: Pool<Postgres>,
     clock: Clock,
     entropy: Entropy,
 }
