@@ -1,0 +1,233 @@
+//! Who may call what: one table, and the one place that enforces it.
+//!
+//! A route without a row cannot be reached: [`enforce`] stands before every handler and knows the routes by the table
+//! alone. Roles come first, then ownership of what the path names. What a list, a body or a stream names is narrowed by
+//! its handler, and the row says so.
+
+use crate::{error::ApiError, extract::Caller, state::Api};
+use axum::{
+    extract::{MatchedPath, RawPathParams, Request, State},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderValue, Method, StatusCode, header::ALLOW};
+use rollcall_schemas::{
+    id::{ClassId, SessionId, UserId},
+    role::Role::{self, Admin, Operator, Student, Teacher},
+};
+use rollcall_service::{auth::Principal, http::Problem};
+use rollcall_store::{PgConnection, classes, enrolments, session_views};
+use std::{ops::DerefMut, str::FromStr};
+
+/// One row of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// The method.
+    pub method: &'static str,
+    /// The path, as the router knows it.
+    pub path: &'static str,
+    /// Who may call it.
+    pub who: Who,
+    /// What of it must be the caller's own.
+    pub ownership: Ownership,
+}
+
+/// Who may call a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Who {
+    /// Anybody, without credentials.
+    Anyone,
+    /// Signed-in users of these roles. Cameras never: they push frames, and `ingest` takes those.
+    Users(&'static [Role]),
+}
+
+/// What must be the caller's own. Administrators and operators own everything that their roles let them call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ownership {
+    /// Nothing: the roles say it all.
+    Any,
+    /// The class that this parameter names: a teacher teaches it, a student is in it.
+    Class(&'static str),
+    /// The class of the session that this parameter names, in the same way.
+    Session(&'static str),
+    /// The student that this parameter names: oneself, or for a teacher somebody in a class of theirs.
+    Person(&'static str),
+    /// What the handler shows or takes; nothing in the path belongs to anybody.
+    Narrowed,
+}
+
+const EVERYBODY: Who = Who::Users(&Role::ALL);
+const ADMIN: Who = Who::Users(&[Admin]);
+const STAFF: Who = Who::Users(&[Admin, Operator]);
+const TEACHING: Who = Who::Users(&[Admin, Teacher]);
+const STAFF_AND_TEACHERS: Who = Who::Users(&[Admin, Operator, Teacher]);
+
+const fn rule(method: &'static str, path: &'static str, who: Who, ownership: Ownership) -> Rule {
+    Rule { method, path, who, ownership }
+}
+
+/// The table.
+#[rustfmt::skip]
+pub const RULES: &[Rule] = &[
+    rule("POST",   "/api/v1/auth/login",                        Who::Anyone,                 Ownership::Any),
+    rule("GET",    "/api/v1/auth/me",                           EVERYBODY,                   Ownership::Any),
+    rule("GET",    "/api/v1/auth/verify",                       EVERYBODY,                   Ownership::Any),
+    rule("GET",    "/.well-known/jwks.json",                    Who::Anyone,                 Ownership::Any),
+    rule("GET",    "/api/v1/status",                            Who::Anyone,                 Ownership::Any),
+
+    rule("GET",    "/api/v1/users",                             STAFF,                       Ownership::Any),
+    rule("POST",   "/api/v1/users",                             STAFF,                       Ownership::Narrowed),
+    rule("GET",    "/api/v1/users/profile",                     EVERYBODY,                   Ownership::Any),
+    rule("PUT",    "/api/v1/users/profile",                     EVERYBODY,                   Ownership::Any),
+    rule("GET",    "/api/v1/users/classes",                     Who::Users(&[Teacher]),      Ownership::Narrowed),
+    rule("GET",    "/api/v1/users/enrollments",                 Who::Users(&[Student]),      Ownership::Narrowed),
+    rule("GET",    "/api/v1/users/{id}",                        STAFF,                       Ownership::Any),
+    rule("PUT",    "/api/v1/users/{id}",                        STAFF,                       Ownership::Narrowed),
+    rule("DELETE", "/api/v1/users/{id}",                        STAFF,                       Ownership::Narrowed),
+
+    rule("GET",    "/api/v1/students",                          STAFF_AND_TEACHERS,          Ownership::Narrowed),
+    rule("POST",   "/api/v1/students",                          STAFF,                       Ownership::Any),
+    rule("GET",    "/api/v1/students/{id}",                     EVERYBODY,                   Ownership::Person("id")),
+    rule("PUT",    "/api/v1/students/{id}",                     STAFF,                       Ownership::Any),
+    rule("DELETE", "/api/v1/students/{id}",                     STAFF,                       Ownership::Any),
+    rule("POST",   "/api/v1/students/{id}/faces",               STAFF,                       Ownership::Any),
+
+    rule("GET",    "/api/v1/classes",                           EVERYBODY,                   Ownership::Narrowed),
+    rule("POST",   "/api/v1/classes",                           TEACHING,                    Ownership::Narrowed),
+    rule("GET",    "/api/v1/classes/{id}",                      EVERYBODY,                   Ownership::Class("id")),
+    rule("PUT",    "/api/v1/classes/{id}",                      TEACHING,                    Ownership::Class("id")),
+    rule("DELETE", "/api/v1/classes/{id}",                      TEACHING,                    Ownership::Class("id")),
+    rule("GET",    "/api/v1/classes/{id}/settings",             STAFF_AND_TEACHERS,          Ownership::Class("id")),
+    rule("PUT",    "/api/v1/classes/{id}/settings",             TEACHING,                    Ownership::Class("id")),
+    rule("POST",   "/api/v1/classes/{id}/enroll",               Who::Users(&[Student]),      Ownership::Any),
+    rule("GET",    "/api/v1/classes/{id}/students",             STAFF_AND_TEACHERS,          Ownership::Class("id")),
+    rule("POST",   "/api/v1/classes/{id}/students",             STAFF_AND_TEACHERS,          Ownership::Class("id")),
+    rule("DELETE", "/api/v1/classes/{id}/students/{studentId}", STAFF_AND_TEACHERS,          Ownership::Class("id")),
+    rule("PUT",    "/api/v1/classes/{id}/cameras/{cameraId}",   STAFF,                       Ownership::Any),
+    rule("DELETE", "/api/v1/classes/{id}/cameras/{cameraId}",   STAFF,                       Ownership::Any),
+
+    rule("GET",    "/api/v1/cameras",                           STAFF,                       Ownership::Any),
+    rule("POST",   "/api/v1/cameras",                           STAFF,                       Ownership::Any),
+    rule("GET",    "/api/v1/cameras/{id}",                      STAFF,                       Ownership::Any),
+    rule("PUT",    "/api/v1/cameras/{id}",                      STAFF,                       Ownership::Any),
+    rule("DELETE", "/api/v1/cameras/{id}",                      STAFF,                       Ownership::Any),
+    rule("POST",   "/api/v1/cameras/{id}/keys",                 ADMIN,                       Ownership::Any),
+    rule("DELETE", "/api/v1/cameras/{id}/keys/{keyId}",         ADMIN,                       Ownership::Any),
+
+    rule("POST",   "/api/v1/sessions",                          TEACHING,                    Ownership::Narrowed),
+    rule("GET",    "/api/v1/sessions/class/{classId}",          EVERYBODY,                   Ownership::Class("classId")),
+    rule("GET",    "/api/v1/sessions/{id}",                     EVERYBODY,                   Ownership::Session("id")),
+    rule("PUT",    "/api/v1/sessions/{id}/start",               TEACHING,                    Ownership::Session("id")),
+    rule("PUT",    "/api/v1/sessions/{id}/end",                 TEACHING,                    Ownership::Session("id")),
+    rule("GET",    "/api/v1/sessions/{id}/qr",                  STAFF_AND_TEACHERS,          Ownership::Session("id")),
+    rule("POST",   "/api/v1/sessions/{id}/qr",                  TEACHING,                    Ownership::Session("id")),
+
+    rule("GET",    "/api/v1/attendance/session/{id}",           STAFF_AND_TEACHERS,          Ownership::Session("id")),
+    rule("GET",    "/api/v1/attendance/student/{id}",           EVERYBODY,                   Ownership::Person("id")),
+    rule("GET",    "/api/v1/reviews",                           STAFF_AND_TEACHERS,          Ownership::Narrowed),
+    rule("GET",    "/api/v1/events",                            EVERYBODY,                   Ownership::Narrowed),
+    rule("GET",    "/api/v1/requests/{id}",                     EVERYBODY,                   Ownership::Narrowed),
+];
+
+/// Lets a call through to its handler, with its [`Caller`], or refuses it.
+pub(crate) async fn enforce(
+    State(api): State<Api>,
+    path: MatchedPath,
+    parameters: RawPathParams,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
+    let method = if request.method() == Method::HEAD { &Method::GET } else { request.method() };
+    let Some(rule) = find(method, path.as_str()) else { return Ok(not_a_route(path.as_str())) };
+    if let Who::Users(roles) = rule.who {
+        let caller = match api.authenticator().authenticate(request.headers())? {
+            Principal::User(user) => Caller(user),
+            Principal::Camera(_) => {
+                return Err(Problem::forbidden("a camera may only push its own frames").into());
+            }
+        };
+        caller.0.require(roles)?;
+        if matches!(caller.role(), Teacher | Student) {
+            check_ownership(&api, rule.ownership, &caller, &parameters).await?;
+        }
+        request.extensions_mut().insert(caller);
+    }
+    Ok(next.run(request).await)
+}
+
+fn find(method: &Method, path: &str) -> Option<&'static Rule> {
+    RULES.iter().find(|rule| rule.path == path && rule.method == method.as_str())
+}
+
+/// A method that the path does not have, or a path that is not in the table.
+fn not_a_route(path: &str) -> Response {
+    let methods: Vec<_> = RULES.iter().filter(|rule| rule.path == path).map(|rule| rule.method).collect();
+    if methods.is_empty() {
+        return StatusCode::NOT_FOUND.into_response();
+    }
+    let mut response = StatusCode::METHOD_NOT_ALLOWED.into_response();
+    let allow = HeaderValue::from_str(&methods.join(",")).expect("methods are ASCII");
+    response.headers_mut().insert(ALLOW, allow);
+    response
+}
+
+async fn check_ownership(
+    api: &Api,
+    ownership: Ownership,
+    caller: &Caller,
+    parameters: &RawPathParams,
+) -> Result<(), ApiError> {
+    match ownership {
+        Ownership::Any | Ownership::Narrowed => Ok(()),
+        Ownership::Class(name) => {
+            let class: ClassId = parameter(parameters, name)?;
+            owns_class(api.connection().await?.deref_mut(), caller, class).await
+        }
+        Ownership::Session(name) => {
+            let session: SessionId = parameter(parameters, name)?;
+            let mut db = api.connection().await?;
+            let session =
+                session_views::find(&mut db, session).await?.ok_or_else(|| Problem::not_found("session"))?;
+            owns_class(&mut db, caller, session.class_id).await
+        }
+        Ownership::Person(name) => {
+            let person: UserId = parameter(parameters, name)?;
+            let own = match caller.role() {
+                Teacher => {
+                    enrolments::is_taught_by(api.connection().await?.deref_mut(), person, caller.id()).await?
+                }
+                _ => person == caller.id(),
+            };
+            if own { Ok(()) } else { Err(Problem::forbidden("this person is not yours to see").into()) }
+        }
+    }
+}
+
+/// Passes the teacher of a class, its students, and everybody whose role owns all classes.
+///
+/// # Errors
+/// `404` when there is no such class, `403` when it is somebody else's.
+pub(crate) async fn owns_class(
+    db: &mut PgConnection,
+    caller: &Caller,
+    class: ClassId,
+) -> Result<(), ApiError> {
+    let teacher = classes::teacher(db, class).await?.ok_or_else(|| Problem::not_found("class"))?;
+    let own = match caller.role() {
+        Admin | Operator => true,
+        Teacher => teacher == caller.id(),
+        Student => enrolments::is_enrolled(db, class, caller.id()).await?,
+    };
+    if own { Ok(()) } else { Err(Problem::forbidden("this class is not yours").into()) }
+}
+
+fn parameter<T: FromStr<Err = uuid::Error>>(
+    parameters: &RawPathParams,
+    name: &'static str,
+) -> Result<T, Problem> {
+    let value = parameters.iter().find(|(key, _)| *key == name).map(|(_, value)| value).unwrap_or_default();
+    value.parse().map_err(|error: uuid::Error| Problem::validation([(name, error.to_string())]))
+}
+
+#[cfg(test)]
+mod tests;

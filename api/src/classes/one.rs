@@ -1,0 +1,122 @@
+//! `GET`, `PUT` and `DELETE /classes/{id}`.
+
+use super::{ClassBody, ClassData, find, must_teach, settings::SettingsBody};
+use crate::{
+    extract::{Body, Caller},
+    reply::Reply,
+    state::Api,
+};
+use axum::extract::State;
+use garde::Validate;
+use rollcall_schemas::id::{CameraId, ClassId, UserId};
+use rollcall_service::http::{Path, Problem, Success, SuccessEnvelope};
+use rollcall_store::classes::{self, ClassChange};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// A class with its present rules and cameras.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ClassDetail {
+    class: ClassBody,
+    settings: SettingsBody,
+    /// The cameras that look at it now.
+    #[schema(value_type = Vec<Uuid>)]
+    camera_ids: Vec<CameraId>,
+}
+
+/// Read one class, with its present rules and cameras.
+#[utoipa::path(
+    get,
+    path = "/api/v1/classes/{id}",
+    tag = "classes",
+    params(("id" = Uuid, Path, description = "The class")),
+    responses((status = 200, description = "The class", body = SuccessEnvelope<ClassDetail>))
+)]
+pub(crate) async fn get_class(State(api): State<Api>, Path(id): Path<ClassId>) -> Reply<ClassDetail> {
+    let mut db = api.connection().await?;
+    let class = find(&mut db, id).await?;
+    let settings = classes::settings(&mut db, id, api.clock().now()).await?;
+    let camera_ids = classes::cameras(&mut db, id).await?;
+    Ok(Success::ok(ClassDetail { class: class.into(), settings: settings.into(), camera_ids }))
+}
+
+/// What changes about a class; what is absent stays.
+#[derive(Deserialize, Validate, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct ClassChangeBody {
+    /// The name.
+    #[garde(length(chars, min = 1, max = 200))]
+    name: Option<String>,
+    /// The short name.
+    #[garde(length(chars, min = 1, max = 50))]
+    code: Option<String>,
+    /// What it is about.
+    #[garde(length(chars, max = 2000))]
+    description: Option<String>,
+    /// Who teaches it; only administrators give a class away.
+    #[garde(skip)]
+    #[schema(value_type = Option<Uuid>)]
+    teacher_id: Option<UserId>,
+    /// The most students it takes; those who are in it stay.
+    #[garde(range(min = 1))]
+    capacity: Option<i32>,
+    /// Whether it takes place at present.
+    #[garde(skip)]
+    is_active: Option<bool>,
+}
+
+/// Change a class.
+#[utoipa::path(
+    put,
+    path = "/api/v1/classes/{id}",
+    tag = "classes",
+    params(("id" = Uuid, Path, description = "The class")),
+    request_body = ClassChangeBody,
+    responses((status = 200, description = "The class as changed", body = SuccessEnvelope<ClassData>))
+)]
+pub(crate) async fn update_class(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(id): Path<ClassId>,
+    Body(change): Body<ClassChangeBody>,
+) -> Reply<ClassData> {
+    let mut tx = api.begin().await?;
+    find(&mut tx, id).await?;
+    if let Some(teacher_id) = change.teacher_id {
+        if caller.as_teacher().is_some_and(|own| own != teacher_id) {
+            return Err(Problem::forbidden("only an administrator gives a class to another teacher").into());
+        }
+        must_teach(&mut tx, teacher_id).await?;
+    }
+    let change = ClassChange {
+        code: change.code,
+        name: change.name,
+        description: change.description,
+        teacher_id: change.teacher_id,
+        capacity: change.capacity,
+        is_active: change.is_active,
+    };
+    classes::update(&mut tx, id, &change, api.clock().now()).await?;
+    let class = find(&mut tx, id).await?;
+    api.commit(tx, vec![]).await?;
+    Ok(Success::ok(ClassData { class: class.into() }))
+}
+
+/// Delete a class.
+///
+/// Its sessions and records stay; its cameras look at it no longer.
+#[utoipa::path(
+    delete,
+    path = "/api/v1/classes/{id}",
+    tag = "classes",
+    params(("id" = Uuid, Path, description = "The class")),
+    responses((status = 200, description = "The class as it was", body = SuccessEnvelope<ClassData>))
+)]
+pub(crate) async fn delete_class(State(api): State<Api>, Path(id): Path<ClassId>) -> Reply<ClassData> {
+    let mut tx = api.begin().await?;
+    let class = find(&mut tx, id).await?;
+    classes::delete(&mut tx, id, api.clock().now()).await?;
+    api.commit(tx, vec![]).await?;
+    Ok(Success::new(http::StatusCode::OK, "CLASS_DELETED", ClassData { class: class.into() }))
+}

@@ -1,0 +1,105 @@
+//! `GET` and `PUT /classes/{id}/settings`: the rules that decisions about a class read, as of the event.
+
+use super::find;
+use crate::{extract::Body, reply::Reply, state::Api};
+use axum::extract::State;
+use garde::Validate;
+use rollcall_schemas::id::ClassId;
+use rollcall_service::http::{Path, Success, SuccessEnvelope};
+use rollcall_store::classes::{self, ClassSettings};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// The rules of a class.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct SettingsBody {
+    /// A mark later than this after the start is late, in seconds.
+    late_after_seconds: i32,
+    /// How long a code is valid, in seconds.
+    qr_ttl_seconds: i32,
+    /// Whether one very confident sighting is enough by itself.
+    certain_is_enough: bool,
+    /// Otherwise this many confident sightings, in different frames, are wanted.
+    votes_wanted: i32,
+}
+
+impl From<ClassSettings> for SettingsBody {
+    fn from(settings: ClassSettings) -> Self {
+        Self {
+            late_after_seconds: settings.late_after_seconds,
+            qr_ttl_seconds: settings.qr_ttl_seconds,
+            certain_is_enough: settings.certain_is_enough,
+            votes_wanted: settings.votes_wanted,
+        }
+    }
+}
+
+/// The rules of one class.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct SettingsData {
+    settings: SettingsBody,
+}
+
+/// Read the present rules of a class.
+#[utoipa::path(
+    get,
+    path = "/api/v1/classes/{id}/settings",
+    tag = "classes",
+    params(("id" = Uuid, Path, description = "The class")),
+    responses((status = 200, description = "The rules", body = SuccessEnvelope<SettingsData>))
+)]
+pub(crate) async fn get_settings(State(api): State<Api>, Path(id): Path<ClassId>) -> Reply<SettingsData> {
+    let mut db = api.connection().await?;
+    find(&mut db, id).await?;
+    let settings = classes::settings(&mut db, id, api.clock().now()).await?;
+    Ok(Success::ok(SettingsData { settings: settings.into() }))
+}
+
+/// What changes about the rules; what is absent stays.
+#[derive(Deserialize, Validate, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct SettingsChange {
+    /// A mark later than this after the start is late, in seconds.
+    #[garde(range(min = 0, max = 86_400))]
+    late_after_seconds: Option<i32>,
+    /// How long a code is valid, in seconds.
+    #[garde(range(min = 2, max = 86_400))]
+    qr_ttl_seconds: Option<i32>,
+    /// Whether one very confident sighting is enough by itself.
+    #[garde(skip)]
+    certain_is_enough: Option<bool>,
+    /// Otherwise this many confident sightings, in different frames, are wanted.
+    #[garde(range(min = 1, max = 100))]
+    votes_wanted: Option<i32>,
+}
+
+/// Change the rules of a class from now on. What happened before is still decided by the rules of then.
+#[utoipa::path(
+    put,
+    path = "/api/v1/classes/{id}/settings",
+    tag = "classes",
+    params(("id" = Uuid, Path, description = "The class")),
+    request_body = SettingsChange,
+    responses((status = 200, description = "The rules as changed", body = SuccessEnvelope<SettingsData>))
+)]
+pub(crate) async fn update_settings(
+    State(api): State<Api>,
+    Path(id): Path<ClassId>,
+    Body(change): Body<SettingsChange>,
+) -> Reply<SettingsData> {
+    let now = api.clock().now();
+    let mut tx = api.begin().await?;
+    classes::lock(&mut tx, id).await?;
+    find(&mut tx, id).await?;
+    let present = classes::settings(&mut tx, id, now).await?;
+    let settings = ClassSettings {
+        late_after_seconds: change.late_after_seconds.unwrap_or(present.late_after_seconds),
+        qr_ttl_seconds: change.qr_ttl_seconds.unwrap_or(present.qr_ttl_seconds),
+        certain_is_enough: change.certain_is_enough.unwrap_or(present.certain_is_enough),
+        votes_wanted: change.votes_wanted.unwrap_or(present.votes_wanted),
+    };
+    classes::set_settings(&mut tx, id, settings, now).await?;
+    api.commit(tx, vec![]).await?;
+    Ok(Success::ok(SettingsData { settings: settings.into() }))
+}

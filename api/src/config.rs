@@ -1,0 +1,50 @@
+//! The settings of the api.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::{path::PathBuf, time::Duration};
+
+/// The settings of the api.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ApiConfig {
+    /// The file with the private key that signs access tokens, PKCS#8 PEM; made when it does not exist. Without it a
+    /// key is drawn at each start; tokens of earlier starts stay good until they expire.
+    pub signing_key_file: Option<PathBuf>,
+    /// The bcrypt cost of new passwords: each step doubles the work.
+    pub bcrypt_cost: u32,
+    /// Failed sign-ins in a row that lock an account.
+    pub lock_after_failures: u16,
+    /// How long it stays locked, in seconds.
+    pub lock_s: u32,
+    /// How long a call waits for a worker's answer, in milliseconds; after that it is told where to look for it.
+    pub ask_deadline_ms: u64,
+    /// Bytes that one photograph may have.
+    pub max_photo_bytes: usize,
+    /// Seconds between signs of life on a quiet stream of events; tokens are checked again as often.
+    pub keep_alive_s: u32,
+}
+
+impl Default for ApiConfig {
+    fn default() -> Self {
+        Self {
+            signing_key_file: None,
+            bcrypt_cost: 12,
+            lock_after_failures: 5,
+            lock_s: 15 * 60,
+            ask_deadline_ms: 30_000,
+            max_photo_bytes: 5 * 1024 * 1024,
+            keep_alive_s: 15,
+        }
+    }
+}
+
+impl ApiConfig {
+    pub(crate) fn ask_deadline(&self) -> Duration {
+        Duration::from_millis(self.ask_deadline_ms)
+    }
+
+    pub(crate) fn keep_alive(&self) -> Duration {
+        Duration::from_secs(u64::from(self.keep_alive_s.max(1)))
+    }
+}

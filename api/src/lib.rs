@@ -1,0 +1,62 @@
+//! The REST interface: sign-in, people, classes, cameras, sessions, records, and the live events.
+//!
+//! One file per endpoint or small group, each with its body types, its handler and its tests. A handler accepts, calls
+//! `store` or asks over the log, and answers: no SQL, no model and no rule of attendance lives here. Who may call what
+//! is one table, [`access::RULES`], and nothing is reachable without a row in it.
+//!
+//! The api writes people, cameras and classes. What belongs to the attendance worker (sessions, records, faces) is asked
+//! for over the log. It does no heavy work: it links neither a model runtime nor an index.
+
+pub mod access;
+
+mod ask;
+mod attendance;
+mod auth;
+pub mod bootstrap;
+mod cameras;
+mod classes;
+mod config;
+mod error;
+mod events;
+mod extract;
+mod keys;
+mod listing;
+mod openapi;
+mod passwords;
+mod photos;
+mod reply;
+mod requests;
+mod sessions;
+mod state;
+mod status;
+mod students;
+#[cfg(test)]
+mod testing;
+mod users;
+
+pub use bootstrap::{BootstrapError, FirstUser, create_user};
+pub use config::ApiConfig;
+pub use openapi::{docs, openapi};
+pub use state::{Api, ApiDeps, StartError};
+
+use utoipa_axum::router::OpenApiRouter;
+
+/// Every route of the api, ready to be mounted beside others and finished with `rollcall_service::http::finish`.
+pub fn router(api: &Api) -> OpenApiRouter {
+    let guard = axum::middleware::from_fn_with_state(api.clone(), access::enforce);
+    routes(api.config()).route_layer(guard).with_state(api.clone())
+}
+
+fn routes(config: &ApiConfig) -> OpenApiRouter<Api> {
+    OpenApiRouter::default()
+        .merge(auth::routes())
+        .merge(users::routes())
+        .merge(students::routes(config))
+        .merge(classes::routes())
+        .merge(cameras::routes())
+        .merge(sessions::routes())
+        .merge(attendance::routes())
+        .merge(events::routes())
+        .merge(requests::routes())
+        .merge(status::routes())
+}

@@ -1,0 +1,200 @@
+//! `POST /sessions`, `PUT /sessions/{id}/start` and `PUT /sessions/{id}/end`: asked of the attendance worker.
+
+use super::{
+    SessionBody, SessionData, find,
+    qr::{CodeBody, CodeData},
+};
+use crate::{
+    access::owns_class,
+    ask::{Asked, IdempotencyKey, Pending, mismatched, trace_headers},
+    classes,
+    error::ApiError,
+    extract::{Body, Caller},
+    state::Api,
+};
+use axum::{
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use chrono::{DateTime, Utc};
+use garde::Validate;
+use rollcall_bus::Message;
+use rollcall_schemas::{
+    header::REQUEST_ID,
+    id::{ClassId, RequestId, SessionId},
+    outcome::{Answer, SessionAnswer},
+    request::{SessionCommand, SessionRequest},
+    subject::{self, RequestKind},
+    to_micros,
+};
+use rollcall_service::http::{Path, Problem, Success, SuccessEnvelope};
+use rollcall_store::session_views;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// A session to be planned.
+#[derive(Deserialize, Validate, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct NewSession {
+    /// The class.
+    #[garde(skip)]
+    #[schema(value_type = Uuid)]
+    class_id: ClassId,
+    /// When it begins.
+    #[garde(skip)]
+    start_time: DateTime<Utc>,
+    /// When it ends.
+    #[garde(custom(|end: &DateTime<Utc>, _: &()| is_after(*end, self.start_time)))]
+    end_time: DateTime<Utc>,
+}
+
+fn is_after(end: DateTime<Utc>, start: DateTime<Utc>) -> garde::Result {
+    if end > start { Ok(()) } else { Err(garde::Error::new("must be after startTime")) }
+}
+
+/// Plan a session of a class.
+#[utoipa::path(
+    post,
+    path = "/api/v1/sessions",
+    tag = "sessions",
+    params(("Idempotency-Key" = Option<String>, Header, description = "Repeats a call without repeating its effect")),
+    request_body = NewSession,
+    responses(
+        (status = 201, description = "Planned", body = SuccessEnvelope<SessionData>),
+        (status = 202, description = "The answer is still to come", body = SuccessEnvelope<Pending>),
+    )
+)]
+pub(crate) async fn create_session(
+    State(api): State<Api>,
+    caller: Caller,
+    key: IdempotencyKey,
+    Body(new): Body<NewSession>,
+) -> Result<Response, ApiError> {
+    let mut db = api.connection().await?;
+    classes::find(&mut db, new.class_id).await?;
+    owns_class(&mut db, &caller, new.class_id).await?;
+    drop(db);
+    let command = SessionCommand::Create {
+        class_id: new.class_id,
+        starts_at: to_micros(new.start_time),
+        ends_at: to_micros(new.end_time),
+    };
+    match ask(&api, &caller, key, command).await? {
+        Told::Done(answer) => {
+            let session = find(&mut *api.connection().await?, answer.session_id).await?;
+            Ok(Success::created("SESSION_CREATED", SessionData { session: session.into() }).into_response())
+        }
+        Told::Pending(pending) => Ok(pending.into_response()),
+    }
+}
+
+/// Open a session for attendance, and get its first code.
+#[utoipa::path(
+    put,
+    path = "/api/v1/sessions/{id}/start",
+    tag = "sessions",
+    params(
+        ("id" = Uuid, Path, description = "The session"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Repeats a call without repeating its effect"),
+    ),
+    responses(
+        (status = 200, description = "Opened", body = SuccessEnvelope<CodeData>),
+        (status = 202, description = "The answer is still to come", body = SuccessEnvelope<Pending>),
+    )
+)]
+pub(crate) async fn start_session(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(session_id): Path<SessionId>,
+    key: IdempotencyKey,
+) -> Result<Response, ApiError> {
+    find(&mut *api.connection().await?, session_id).await?;
+    let told = ask(&api, &caller, key, SessionCommand::Start { session_id }).await?;
+    with_code(&api, told, "SESSION_STARTED").await
+}
+
+/// A session that has ended.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct EndedData {
+    session: SessionBody,
+    /// How many records it has, those of the absent included.
+    attendance_count: u64,
+}
+
+/// Close a session, and record the absent.
+#[utoipa::path(
+    put,
+    path = "/api/v1/sessions/{id}/end",
+    tag = "sessions",
+    params(
+        ("id" = Uuid, Path, description = "The session"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Repeats a call without repeating its effect"),
+    ),
+    responses(
+        (status = 200, description = "Closed", body = SuccessEnvelope<EndedData>),
+        (status = 202, description = "The answer is still to come", body = SuccessEnvelope<Pending>),
+    )
+)]
+pub(crate) async fn end_session(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(session_id): Path<SessionId>,
+    key: IdempotencyKey,
+) -> Result<Response, ApiError> {
+    find(&mut *api.connection().await?, session_id).await?;
+    match ask(&api, &caller, key, SessionCommand::End { session_id }).await? {
+        Told::Done(answer) => {
+            let session = find(&mut *api.connection().await?, answer.session_id).await?;
+            let attendance_count = answer.attendance_count.unwrap_or_default();
+            let data = EndedData { session: session.into(), attendance_count };
+            Ok(Success::new(http::StatusCode::OK, "SESSION_ENDED", data).into_response())
+        }
+        Told::Pending(pending) => Ok(pending.into_response()),
+    }
+}
+
+/// What became of a command.
+pub(super) enum Told {
+    Done(SessionAnswer),
+    Pending(Pending),
+}
+
+/// Asks the attendance worker to change a session.
+pub(super) async fn ask(
+    api: &Api,
+    caller: &Caller,
+    key: IdempotencyKey,
+    command: SessionCommand,
+) -> Result<Told, ApiError> {
+    let request_id: RequestId = key.request_id(api, caller);
+    let request =
+        SessionRequest { request_id, requested_by: caller.id(), requested_at: api.clock().now(), command };
+    let mut headers = trace_headers();
+    headers.push((REQUEST_ID, request_id.to_string()));
+    let question = Message::json(subject::request(RequestKind::Session), request_id, &request)
+        .map_err(Problem::internal)?
+        .with_headers(headers);
+    match api.ask(question, request_id).await? {
+        Asked::Answered(Answer::Session(answer)) => Ok(Told::Done(answer)),
+        Asked::Answered(_) => Err(mismatched()),
+        Asked::Pending(pending) => Ok(Told::Pending(pending)),
+    }
+}
+
+/// The session with the code that the worker made for it. The log never holds the code itself.
+pub(super) async fn with_code(api: &Api, told: Told, code: &'static str) -> Result<Response, ApiError> {
+    let answer = match told {
+        Told::Done(answer) => answer,
+        Told::Pending(pending) => return Ok(pending.into_response()),
+    };
+    let mut db = api.connection().await?;
+    let session = find(&mut db, answer.session_id).await?;
+    let shown = match answer.qr_token_id {
+        Some(id) => session_views::code(&mut db, id).await?,
+        None => None,
+    };
+    let shown = shown.ok_or_else(|| Problem::conflict("the session has no code: it may have ended"))?;
+    let data = CodeData { session: session.into(), qr_code: CodeBody::try_from(shown)? };
+    Ok(Success::new(http::StatusCode::OK, code, data).into_response())
+}

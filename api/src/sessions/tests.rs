@@ -1,0 +1,153 @@
+//! Against the real attendance worker, which writes what is shown here.
+
+use crate::{
+    ApiConfig,
+    testing::{SOON, TestApi},
+};
+use chrono::TimeDelta;
+use rollcall_attendance_worker::{AttendanceConfig, Deps};
+use rollcall_bus::Message;
+use rollcall_schemas::{
+    id::{RequestId, ScanId},
+    outcome::OutcomeResult,
+    role::Role,
+    scan::{QrToken, Scan},
+    subject,
+};
+use rollcall_service::clock::Entropy;
+use rollcall_test_support::eventually;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+fn start_worker(test: &TestApi) {
+    let deps = Deps {
+        bus: test.bus.clone(),
+        pool: rollcall_store::open(test.database.url(), AttendanceConfig::default().connections()).unwrap(),
+        clock: test.clock.clone(),
+        entropy: Entropy::seeded(11),
+    };
+    rollcall_attendance_worker::run(AttendanceConfig::default(), &deps, &test.lifecycle);
+}
+
+/// A scan as ingest would publish it.
+async fn scan(test: &TestApi, token: &Value) -> OutcomeResult {
+    let request_id = RequestId(Entropy::real().uuid_v4());
+    let scan = Scan {
+        scan_id: ScanId::of(request_id),
+        request_id,
+        student_id: test.school.student,
+        token: QrToken(token.as_str().unwrap().parse().unwrap()),
+        scanned_at: test.clock.now(),
+        ip: None,
+        user_agent: None,
+        position: None,
+    };
+    let question = Message::json(subject::scan_captured(), scan.scan_id, &scan).unwrap();
+    test.bus.ask(question, request_id, SOON).await.unwrap().result
+}
+
+#[tokio::test]
+async fn a_session_from_plan_to_records() {
+    let test = TestApi::start().await;
+    start_worker(&test);
+    let teacher = test.teacher();
+    let new = json!({
+        "classId": test.school.class,
+        "startTime": "2026-03-02T09:05:00Z",
+        "endTime": "2026-03-02T10:00:00Z",
+    });
+    let created = teacher.post("/api/v1/sessions", &new).await;
+    assert_eq!((created.status.as_u16(), created.code()), (201, "SESSION_CREATED"));
+    let session = &created.data()["session"];
+    assert_eq!(
+        (&session["status"], &session["startTime"]),
+        (&json!("scheduled"), &json!("2026-03-02T09:05:00Z"))
+    );
+    let path = format!("/api/v1/sessions/{}", session["id"].as_str().unwrap());
+
+    teacher.get(&format!("{path}/qr")).await.refused(409, "SESSION_NOT_ACTIVE");
+    teacher.post(&format!("{path}/qr"), &json!({})).await.refused(409, "SESSION_NOT_ACTIVE");
+    let started = teacher.put(&format!("{path}/start"), &json!({})).await;
+    assert_eq!((started.code(), &started.data()["session"]["status"]), ("SESSION_STARTED", &json!("active")));
+    let code = &started.data()["qrCode"];
+    assert!(code["image"].as_str().unwrap().starts_with("data:image/png;base64,"));
+    let shown = test.operator().get(&format!("{path}/qr")).await;
+    assert_eq!(shown.data()["qrCode"]["token"], code["token"]);
+    teacher.put(&format!("{path}/start"), &json!({})).await.refused(409, "CONFLICT");
+
+    test.clock.advance(TimeDelta::minutes(1));
+    let rotated = teacher.post(&format!("{path}/qr"), &json!({})).await;
+    assert_ne!(rotated.data()["qrCode"]["token"], code["token"]);
+    let result = scan(&test, &rotated.data()["qrCode"]["token"]).await;
+    assert!(matches!(result, OutcomeResult::Succeeded { .. }), "{result:?}");
+
+    let id = path.rsplit('/').next().unwrap();
+    let records = teacher.get(&format!("/api/v1/attendance/session/{id}")).await;
+    let record = &records.data()["attendanceRecords"][0];
+    assert_eq!((&record["status"], &record["evidence"]), (&json!("present"), &json!("qr")));
+    assert_eq!(
+        (&record["studentName"], &record["markedAt"]),
+        (&json!("Sara student"), &json!("2026-03-02T09:01:00Z"))
+    );
+
+    let student = test.school.student;
+    let own = test.student().get(&format!("/api/v1/attendance/student/{student}")).await;
+    assert_eq!(own.data()["attendanceHistory"], records.data()["attendanceRecords"]);
+    assert_eq!(test.student().get(&path).await.data()["session"]["attendanceCount"], 1);
+
+    let ended = teacher.put(&format!("{path}/end"), &json!({})).await;
+    assert_eq!((ended.code(), &ended.data()["attendanceCount"]), ("SESSION_ENDED", &json!(1)));
+    let listed = teacher.get(&format!("/api/v1/sessions/class/{}", test.school.class)).await;
+    let states: Vec<_> =
+        listed.data()["sessions"].as_array().unwrap().iter().map(|one| &one["status"]).collect();
+    assert!(states.contains(&&json!("completed")), "{states:?}");
+    assert_eq!(teacher.get("/api/v1/reviews").await.data()["reviews"], json!([]));
+}
+
+#[tokio::test]
+async fn the_same_key_is_the_same_session() {
+    let test = TestApi::start().await;
+    start_worker(&test);
+    let teacher = test.teacher().with_header(http::HeaderName::from_static("idempotency-key"), "once");
+    let new = json!({
+        "classId": test.school.class,
+        "startTime": "2026-03-03T09:00:00Z",
+        "endTime": "2026-03-03T10:00:00Z",
+    });
+    let first = teacher.post("/api/v1/sessions", &new).await.data()["session"]["id"].clone();
+    assert_eq!(teacher.post("/api/v1/sessions", &new).await.data()["session"]["id"], first);
+}
+
+#[tokio::test]
+async fn a_session_needs_an_own_class_and_a_span() {
+    let test = TestApi::start().await;
+    let new = |class: Uuid, end: &str| json!({ "classId": class, "startTime": "2026-03-03T09:00:00Z", "endTime": end });
+    let (own, other) = (test.school.class.0, test.school.other_class.0);
+    let teacher = test.teacher();
+    let answer = teacher.post("/api/v1/sessions", &new(own, "2026-03-03T09:00:00Z")).await;
+    assert_eq!(answer.refused(422, "VALIDATION_FAILED")["fields"][0]["field"], "endTime");
+    let end = "2026-03-03T10:00:00Z";
+    teacher.post("/api/v1/sessions", &new(other, end)).await.refused(403, "AUTH_UNAUTHORIZED");
+    teacher.post("/api/v1/sessions", &new(Uuid::nil(), end)).await.refused(404, "NOT_FOUND");
+}
+
+#[tokio::test]
+async fn without_a_worker_the_session_starts_later() {
+    let test = TestApi::start_with(ApiConfig { ask_deadline_ms: 200, ..ApiConfig::default() }).await;
+    let path = format!("/api/v1/sessions/{}", test.school.session);
+    let asked = test.teacher().put(&format!("{path}/start"), &json!({})).await;
+    assert_eq!((asked.status.as_u16(), asked.code()), (202, "REQUEST_ACCEPTED"));
+    let status_url = asked.headers["location"].to_str().unwrap().to_owned();
+    assert_eq!(asked.data()["statusUrl"], status_url);
+    start_worker(&test);
+    let done = eventually("the session starts", SOON, || async {
+        let answer = test.teacher().get(&status_url).await;
+        (answer.code() == "OK").then_some(answer)
+    })
+    .await;
+    assert_eq!(done.data()["status"], "succeeded");
+    assert!(!done.body.to_string().contains("token\":\""), "an outcome holds no code");
+    let strange = test.client_of(test.school.other_teacher, Role::Teacher);
+    strange.get(&status_url).await.refused(403, "AUTH_UNAUTHORIZED");
+    assert_eq!(test.teacher().get(&path).await.data()["session"]["status"], "active");
+}

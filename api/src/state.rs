@@ -1,0 +1,267 @@
+//! What every handler works with, and what runs beside them: the key's publication, the outbox's sweeper, the live
+//! events.
+
+use crate::{config::ApiConfig, error::ApiError, events::EventHub, keys, passwords::Passwords};
+use chrono::TimeDelta;
+use rollcall_bus::{Bus, BusError, Feed, Message, PublishError};
+use rollcall_schemas::{
+    feed::{AuthEntry, AuthFact},
+    header,
+};
+use rollcall_service::{
+    auth::{Authenticator, SigningKeyError, TokenConfig, TokenSigner},
+    clock::{Clock, Entropy},
+    health::HealthRegistry,
+    lifecycle::Lifecycle,
+    telemetry::current_traceparent,
+};
+use rollcall_store::{
+    PgConnection, PgTransaction, Pool, Postgres, StoreError,
+    outbox::{self, DeliverError, OutboxMessage},
+};
+use std::{convert::Infallible, io, ops::DerefMut, sync::Arc, time::Duration};
+use uuid::Uuid;
+
+/// How often messages that were left behind are looked for, and how old they must be not to be in hand elsewhere.
+const SWEEP_EVERY: Duration = Duration::from_secs(5);
+const LEFT_BEHIND_AFTER: TimeDelta = TimeDelta::seconds(10);
+const SWEEP_AT_MOST: i64 = 500;
+/// How long to wait before the signing key is published again after it failed.
+const KEY_RETRY: Duration = Duration::from_secs(1);
+
+/// What the api is built on.
+pub struct ApiDeps {
+    /// The database.
+    pub pool: Pool<Postgres>,
+    /// The log.
+    pub bus: Bus,
+    /// The time.
+    pub clock: Clock,
+    /// Randomness.
+    pub entropy: Entropy,
+    /// What access tokens say of themselves.
+    pub token: TokenConfig,
+    /// Where the api registers what it depends on.
+    pub health: HealthRegistry,
+}
+
+/// Why the api could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The file with the signing key cannot be read or made.
+    #[error("the signing key file cannot be used")]
+    KeyFile(#[from] io::Error),
+    /// The file holds something else.
+    #[error(transparent)]
+    Key(#[from] SigningKeyError),
+    /// bcrypt does not take the configured cost.
+    #[error("the bcrypt cost cannot be used")]
+    Cost(#[from] bcrypt::BcryptError),
+    /// The log cannot be read.
+    #[error(transparent)]
+    Bus(#[from] BusError),
+}
+
+/// The running api. Clones are the same.
+#[derive(Clone)]
+pub struct Api(Arc<Inner>);
+
+struct Inner {
+    config: ApiConfig,
+    deps: ApiDeps,
+    passwords: Passwords,
+    signer: TokenSigner,
+    keys: Feed<AuthEntry>,
+    authenticator: Authenticator,
+    events: EventHub,
+}
+
+impl Api {
+    /// Starts what runs beside the handlers, in `lifecycle`. The database may be down: sign-in then waits for it.
+    ///
+    /// # Errors
+    /// When the signing key or the configuration cannot be used, or the log cannot be read.
+    pub async fn start(config: ApiConfig, deps: ApiDeps, lifecycle: &Lifecycle) -> Result<Self, StartError> {
+        let pem = keys::load_or_create(config.signing_key_file.as_deref(), &deps.entropy)?;
+        let signer = TokenSigner::new(&pem, deps.token.clone(), deps.clock.clone(), deps.entropy.clone())?;
+        let passwords = Passwords::new(config.bcrypt_cost, deps.entropy.clone())?;
+        let keys = deps.bus.feed::<AuthEntry>(None, None, lifecycle.soft_stop());
+        let known = keys.clone();
+        let find = move |key: &str| known.get(key).map(|entry| entry.fact.clone());
+        let authenticator = Authenticator::new(find, deps.token.clone(), deps.clock.clone());
+        let events = EventHub::start(deps.bus.clone(), deps.pool.clone(), lifecycle).await?;
+        let api = Self(Arc::new(Inner { config, deps, passwords, signer, keys, authenticator, events }));
+        api.register_health();
+        api.spawn(lifecycle);
+        Ok(api)
+    }
+
+    /// Waits until the key that this process signs with is known to everybody who verifies.
+    pub async fn ready(&self) {
+        let mut progress = self.0.keys.progress();
+        while !self.knows_its_key() && progress.changed().await.is_ok() {}
+    }
+
+    pub(crate) fn config(&self) -> &ApiConfig {
+        &self.0.config
+    }
+
+    pub(crate) fn bus(&self) -> &Bus {
+        &self.0.deps.bus
+    }
+
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.0.deps.clock
+    }
+
+    pub(crate) fn entropy(&self) -> &Entropy {
+        &self.0.deps.entropy
+    }
+
+    pub(crate) fn health(&self) -> &HealthRegistry {
+        &self.0.deps.health
+    }
+
+    pub(crate) fn passwords(&self) -> &Passwords {
+        &self.0.passwords
+    }
+
+    pub(crate) fn signer(&self) -> &TokenSigner {
+        &self.0.signer
+    }
+
+    pub(crate) fn token_lifetime_s(&self) -> u32 {
+        self.0.deps.token.lifetime_s
+    }
+
+    pub(crate) fn authenticator(&self) -> &Authenticator {
+        &self.0.authenticator
+    }
+
+    pub(crate) fn events(&self) -> &EventHub {
+        &self.0.events
+    }
+
+    /// What everybody who verifies knows of keys.
+    pub(crate) fn known_keys(&self) -> Vec<Arc<AuthEntry>> {
+        self.0.keys.snapshot()
+    }
+
+    /// A connection to the database.
+    pub(crate) async fn connection(
+        &self,
+    ) -> Result<impl DerefMut<Target = PgConnection> + use<>, StoreError> {
+        Ok(self.0.deps.pool.acquire().await?)
+    }
+
+    /// A transaction, to be ended by [`Api::commit`].
+    pub(crate) async fn begin(&self) -> Result<PgTransaction<'static>, StoreError> {
+        Ok(self.0.deps.pool.begin().await?)
+    }
+
+    /// Commits, together with the messages that follow, and publishes them. When the log is away they follow later.
+    pub(crate) async fn commit(
+        &self,
+        mut tx: PgTransaction<'static>,
+        messages: Vec<OutboxMessage>,
+    ) -> Result<(), ApiError> {
+        let cause = self.entropy().uuid_v4();
+        let trace: Vec<_> =
+            current_traceparent().map(|parent| (header::TRACEPARENT, parent)).into_iter().collect();
+        let messages: Vec<_> =
+            messages.into_iter().map(|message| message.with_headers(trace.clone())).collect();
+        outbox::enqueue(&mut tx, cause, self.clock().now(), &messages).await?;
+        tx.commit().await.map_err(StoreError::from)?;
+        if !messages.is_empty() {
+            self.deliver(cause).await;
+        }
+        Ok(())
+    }
+
+    /// Publishes what `cause` left. A failure is no failure of the call: the sweeper will do it.
+    async fn deliver(&self, cause: Uuid) {
+        let bus = self.bus().clone();
+        let publish = async move |message| publish(&bus, message).await;
+        if let Err(error) = outbox::deliver(&self.0.deps.pool, cause, publish).await {
+            tracing::warn!(%error, "a change is saved and will be told later");
+        }
+    }
+
+    fn knows_its_key(&self) -> bool {
+        self.0.keys.get(&format!("signing-key/{}", self.signer().kid())).is_some()
+    }
+
+    fn register_health(&self) {
+        let timeout = Duration::from_secs(2);
+        let api = self.clone();
+        self.health().register("signing-key", timeout, move || {
+            let known = api.knows_its_key();
+            async move { if known { Ok(()) } else { Err("not published yet") } }
+        });
+    }
+
+    fn spawn(&self, lifecycle: &Lifecycle) {
+        let (api, stop) = (self.clone(), lifecycle.soft_stop());
+        lifecycle.spawn("signing-key", async move {
+            stop.run_until_cancelled(api.publish_key()).await;
+            Ok::<_, Infallible>(())
+        });
+        let (api, stop) = (self.clone(), lifecycle.soft_stop());
+        lifecycle.spawn("outbox", async move {
+            stop.run_until_cancelled(api.sweep()).await;
+            Ok::<_, Infallible>(())
+        });
+    }
+
+    /// Tells everybody the public key, however long it takes.
+    async fn publish_key(&self) {
+        while let Err(error) = self.tell_key().await {
+            tracing::warn!(%error, "the signing key cannot be published yet");
+            tokio::time::sleep(KEY_RETRY).await;
+        }
+    }
+
+    async fn tell_key(&self) -> Result<(), ApiError> {
+        let entry = AuthEntry {
+            revision: self.revision_now(),
+            fact: AuthFact::SigningKey {
+                kid: self.signer().kid().to_owned(),
+                public_key: self.signer().public_key().to_owned(),
+                retires_at: None,
+            },
+        };
+        self.commit(self.begin().await?, vec![OutboxMessage::feed(&entry)]).await
+    }
+
+    /// A revision for entries whose changes are not counted in a row: microseconds since 1970.
+    pub(crate) fn revision_now(&self) -> u64 {
+        u64::try_from(self.clock().now().timestamp_micros()).unwrap_or_default()
+    }
+
+    async fn sweep(&self) {
+        let mut ticks = tokio::time::interval(SWEEP_EVERY);
+        loop {
+            ticks.tick().await;
+            let older_than = self.clock().now() - LEFT_BEHIND_AFTER;
+            let bus = self.bus().clone();
+            let publish = async move |message| publish(&bus, message).await;
+            let swept =
+                outbox::deliver_left_behind(&self.0.deps.pool, older_than, SWEEP_AT_MOST, publish).await;
+            match swept {
+                Ok(0) => {}
+                Ok(count) => tracing::info!(count, "messages that were left behind are published"),
+                Err(DeliverError::Store(error)) => tracing::debug!(%error, "the outbox cannot be read"),
+                Err(DeliverError::Publish(error)) => {
+                    tracing::debug!(%error, "the outbox cannot be published")
+                }
+            }
+        }
+    }
+}
+
+async fn publish(bus: &Bus, message: OutboxMessage) -> Result<(), PublishError> {
+    let OutboxMessage { id, subject, mut headers, payload, .. } = message;
+    let trace = headers.remove(header::TRACEPARENT).map(|parent| (header::TRACEPARENT, parent));
+    let message = Message::new(subject, id, payload).with_headers(trace.into_iter().collect());
+    bus.publish(message).await.map(drop)
+}

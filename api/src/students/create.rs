@@ -1,0 +1,68 @@
+//! `POST /students`.
+
+use super::{StudentData, find};
+use crate::{
+    extract::{Body, Caller},
+    passwords,
+    reply::Reply,
+    state::Api,
+    users,
+};
+use axum::extract::State;
+use garde::Validate;
+use rollcall_schemas::{id::UserId, role::Role};
+use rollcall_service::http::{Success, SuccessEnvelope};
+use rollcall_store::users::NewUser;
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+/// A student to be added.
+#[derive(Deserialize, Validate, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct NewStudent {
+    /// The e-mail address.
+    #[garde(email, length(max = 254))]
+    email: String,
+    /// The full name.
+    #[garde(length(chars, min = 1, max = 200))]
+    full_name: String,
+    /// The roll number, unique in the organisation.
+    #[garde(length(chars, min = 1, max = 50))]
+    roll_number: Option<String>,
+    /// The password; without one the student cannot sign in.
+    #[garde(custom(passwords::is_good_if_given))]
+    password: Option<String>,
+}
+
+/// Add a student.
+#[utoipa::path(
+    post,
+    path = "/api/v1/students",
+    tag = "students",
+    request_body = NewStudent,
+    responses((status = 201, description = "Added", body = SuccessEnvelope<StudentData>))
+)]
+pub(crate) async fn create_student(
+    State(api): State<Api>,
+    caller: Caller,
+    Body(new): Body<NewStudent>,
+) -> Reply<StudentData> {
+    let password_hash = match new.password {
+        Some(password) => Some(api.passwords().hash(password).await?),
+        None => None,
+    };
+    let mut db = api.connection().await?;
+    let student = NewUser {
+        id: UserId(api.entropy().uuid_v4()),
+        organisation_id: users::find(&mut db, caller.id()).await?.organisation_id,
+        email: new.email,
+        full_name: new.full_name,
+        role: Role::Student,
+        roll_number: new.roll_number,
+        password_hash,
+        created_at: api.clock().now(),
+    };
+    rollcall_store::users::create(&mut db, &student).await?;
+    let student = find(&mut db, student.id).await?;
+    Ok(Success::created("STUDENT_CREATED", StudentData { student: student.into() }))
+}

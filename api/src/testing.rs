@@ -1,0 +1,235 @@
+//! An api on a real socket, with a real database and a real log, and a small school in it.
+
+use crate::{Api, ApiConfig, ApiDeps, FirstUser, create_user, docs, router};
+use chrono::TimeDelta;
+use rollcall_bus::{Bus, ConsumerSpec, Delivery, HandleError, Handler, Message};
+use rollcall_schemas::{
+    fact::{Fact, SessionState},
+    header::{HeaderSource, REQUEST_ID},
+    id::{CameraId, ClassId, EnrolmentId, RequestId, SessionId, UserId},
+    outcome::{Outcome, OutcomeResult},
+    role::Role,
+    subject::{self, RequestKind, Stream},
+};
+use rollcall_service::{
+    auth::TokenConfig,
+    clock::{Clock, Entropy},
+    config::Secret,
+    health::HealthRegistry,
+    lifecycle::Lifecycle,
+};
+use rollcall_store::{
+    classes::{self, NewClass},
+    enrolments,
+    sessions::{self, Session},
+    users::{self, NewUser},
+};
+use rollcall_test_support::{Client, TestBroker, TestDatabase, TestEdge, eventually, test_clock};
+use serde_json::json;
+use std::{sync::Arc, time::Duration};
+use uuid::Uuid;
+
+/// Long enough for any machine, short enough to fail.
+pub(crate) const SOON: Duration = Duration::from_secs(10);
+
+/// What people are created with.
+pub(crate) const PASSWORD: &str = "Correct-horse-1";
+
+/// A running api.
+pub(crate) struct TestApi {
+    pub(crate) api: Api,
+    pub(crate) bus: Bus,
+    pub(crate) clock: Clock,
+    pub(crate) database: TestDatabase,
+    pub(crate) lifecycle: Lifecycle,
+    pub(crate) edge: TestEdge,
+    pub(crate) school: School,
+}
+
+/// Two classes, each with its teacher and its student, and a session of the first.
+pub(crate) struct School {
+    pub(crate) admin: UserId,
+    pub(crate) operator: UserId,
+    pub(crate) teacher: UserId,
+    pub(crate) other_teacher: UserId,
+    pub(crate) student: UserId,
+    pub(crate) other_student: UserId,
+    pub(crate) class: ClassId,
+    pub(crate) other_class: ClassId,
+    pub(crate) session: SessionId,
+}
+
+impl TestApi {
+    pub(crate) async fn start() -> Self {
+        Self::start_with(ApiConfig::default()).await
+    }
+
+    /// Starts with a cheap bcrypt and little patience for workers, and otherwise with `config`.
+    pub(crate) async fn start_with(config: ApiConfig) -> Self {
+        let config =
+            ApiConfig { bcrypt_cost: 4, ask_deadline_ms: config.ask_deadline_ms.min(2_000), ..config };
+        let (broker, database, clock) =
+            (TestBroker::start().await, TestDatabase::create().await, test_clock());
+        let bus = broker.bus().await;
+        let deps = ApiDeps {
+            pool: database.pool().clone(),
+            bus: bus.clone(),
+            clock: clock.clone(),
+            entropy: Entropy::seeded(7),
+            token: TokenConfig::default(),
+            health: HealthRegistry::default(),
+        };
+        let lifecycle = Lifecycle::new("test");
+        let api = Api::start(config, deps, &lifecycle).await.unwrap();
+        tokio::time::timeout(SOON, api.ready()).await.expect("the signing key is published");
+        let (routes, document) = router(&api).split_for_parts();
+        let edge = TestEdge::serve(routes.merge(docs(document)), clock.clone()).await;
+        let school = School::found(&api, &database, &clock).await;
+        Self { api, bus, clock, database, lifecycle, edge, school }
+    }
+
+    /// A client with a fresh token of this person.
+    pub(crate) fn client_of(&self, user: UserId, role: Role) -> Client {
+        let (token, _) = self.api.signer().issue(user, "somebody@school.example", role);
+        self.edge.client().with_token(&token)
+    }
+
+    pub(crate) fn admin(&self) -> Client {
+        self.client_of(self.school.admin, Role::Admin)
+    }
+
+    pub(crate) fn operator(&self) -> Client {
+        self.client_of(self.school.operator, Role::Operator)
+    }
+
+    pub(crate) fn teacher(&self) -> Client {
+        self.client_of(self.school.teacher, Role::Teacher)
+    }
+
+    pub(crate) fn student(&self) -> Client {
+        self.client_of(self.school.student, Role::Student)
+    }
+
+    /// A camera with a key that the api knows.
+    pub(crate) async fn camera(&self) -> (CameraId, Client) {
+        let admin = self.admin();
+        let camera = admin.post("/api/v1/cameras", &json!({ "name": format!("Door {}", Uuid::nil()) })).await;
+        let id: CameraId = camera.data()["camera"]["id"].as_str().unwrap().parse().unwrap();
+        let key = admin.post(&format!("/api/v1/cameras/{id}/keys"), &json!({})).await;
+        let client = self.edge.client().with_api_key(key.data()["apiKey"].as_str().unwrap());
+        // The key takes effect when it has gone through the log.
+        eventually("the key is known", SOON, || async {
+            (client.get("/api/v1/auth/me").await.status.as_u16() == 403).then_some(())
+        })
+        .await;
+        (id, client)
+    }
+
+    /// Publishes a fact, and gives its sequence.
+    pub(crate) async fn tell(&self, fact: &Fact) -> u64 {
+        let message = Message::json(fact.subject(), fact.fact_id, fact).unwrap();
+        self.bus.publish(message).await.unwrap().sequence
+    }
+
+    /// Answers requests of a kind as a worker would.
+    pub(crate) fn answer_with(
+        &self,
+        kind: RequestKind,
+        answer: impl Fn(&Delivery) -> OutcomeResult + Send + Sync + 'static,
+    ) {
+        let spec = ConsumerSpec {
+            filter: Some(subject::request(kind)),
+            ..ConsumerSpec::new(Stream::Requests, format!("test-{}", kind.name()))
+        };
+        let worker = Arc::new(Worker { bus: self.bus.clone(), clock: self.clock.clone(), answer });
+        let (bus, stop) = (self.bus.clone(), self.lifecycle.soft_stop());
+        self.lifecycle.spawn("worker", async move { bus.consume(spec, worker, stop).await });
+    }
+}
+
+struct Worker<F> {
+    bus: Bus,
+    clock: Clock,
+    answer: F,
+}
+
+impl<F: Fn(&Delivery) -> OutcomeResult + Send + Sync + 'static> Handler for Worker<F> {
+    async fn handle(&self, delivery: Delivery) -> Result<(), HandleError> {
+        let request_id: RequestId = delivery.parsed(REQUEST_ID).expect("every question names its request");
+        let outcome = Outcome {
+            request_id,
+            caller: UserId(Uuid::nil()),
+            decided_at: self.clock.now(),
+            result: (self.answer)(&delivery),
+        };
+        let message =
+            Message::json(subject::outcome(request_id), format!("{request_id}-outcome"), &outcome).unwrap();
+        self.bus.publish(message).await.unwrap();
+        Ok(())
+    }
+}
+
+impl School {
+    async fn found(api: &Api, database: &TestDatabase, clock: &Clock) -> Self {
+        let admin = FirstUser {
+            organisation: "Test School".into(),
+            email: "admin@school.example".into(),
+            full_name: "Ada Admin".into(),
+            role: Role::Admin,
+            password: Secret::new(PASSWORD),
+            bcrypt_cost: 4,
+        };
+        let admin = create_user(database.pool(), clock, api.entropy(), admin).await.unwrap();
+        let mut db = api.connection().await.unwrap();
+        let organisation_id = users::find(&mut db, admin).await.unwrap().unwrap().organisation_id;
+        let mut add = async |name: &str, role| {
+            let user = NewUser {
+                id: UserId(api.entropy().uuid_v4()),
+                organisation_id,
+                email: format!("{}@school.example", name.to_lowercase()),
+                full_name: format!("{name} {role}"),
+                role,
+                roll_number: (role == Role::Student).then(|| format!("R-{name}")),
+                password_hash: None,
+                created_at: clock.now(),
+            };
+            users::create(&mut db, &user).await.unwrap();
+            user.id
+        };
+        let operator = add("Olga", Role::Operator).await;
+        let teacher = add("Tom", Role::Teacher).await;
+        let other_teacher = add("Tina", Role::Teacher).await;
+        let student = add("Sara", Role::Student).await;
+        let other_student = add("Sven", Role::Student).await;
+        let mut open = async |code: &str, teacher_id, student_id| {
+            let class = NewClass {
+                id: ClassId(api.entropy().uuid_v4()),
+                organisation_id,
+                code: code.into(),
+                name: format!("Class {code}"),
+                description: String::new(),
+                teacher_id,
+                capacity: None,
+                created_at: clock.now(),
+            };
+            classes::create(&mut db, &class).await.unwrap();
+            let enrolment = EnrolmentId(api.entropy().uuid_v4());
+            enrolments::create(&mut db, enrolment, (class.id, student_id), clock.now()).await.unwrap();
+            class.id
+        };
+        let class = open("A1", teacher, student).await;
+        let other_class = open("B2", other_teacher, other_student).await;
+        let session = Session {
+            id: SessionId(api.entropy().uuid_v4()),
+            class_id: class,
+            starts_at: clock.now(),
+            ends_at: clock.now() + TimeDelta::hours(1),
+            state: SessionState::Scheduled,
+            started_at: None,
+            ended_at: None,
+        };
+        sessions::plan(&mut db, &session, clock.now()).await.unwrap();
+        let session = session.id;
+        Self { admin, operator, teacher, other_teacher, student, other_student, class, other_class, session }
+    }
+}

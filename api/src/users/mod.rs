@@ -1,0 +1,104 @@
+//! People of every role: accounts, and one's own profile.
+//!
+//! Operators manage teachers and students; only administrators manage operators and administrators.
+
+mod create;
+mod list;
+mod one;
+mod own;
+mod profile;
+
+use crate::{error::ApiError, extract::Caller, state::Api};
+use chrono::{DateTime, Utc};
+use rollcall_schemas::{
+    feed::{AuthEntry, AuthFact},
+    id::UserId,
+    role::Role,
+};
+use rollcall_service::http::Problem;
+use rollcall_store::{
+    PgConnection, classes,
+    outbox::OutboxMessage,
+    pages::Page,
+    users::{self, User},
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+pub(crate) fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::default()
+        .routes(routes!(list::list_users, create::create_user))
+        .routes(routes!(profile::get_profile, profile::update_profile))
+        .routes(routes!(own::list_own_classes))
+        .routes(routes!(own::list_own_enrolments))
+        .routes(routes!(one::get_user, one::update_user, one::delete_user))
+}
+
+/// A person as the api shows one.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct UserBody {
+    #[schema(value_type = Uuid)]
+    id: UserId,
+    email: String,
+    full_name: String,
+    /// `admin`, `operator`, `teacher` or `student`.
+    #[schema(value_type = String)]
+    role: Role,
+    /// For students.
+    roll_number: Option<String>,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+}
+
+impl From<User> for UserBody {
+    fn from(user: User) -> Self {
+        Self {
+            id: user.id,
+            email: user.email,
+            full_name: user.full_name,
+            role: user.role,
+            roll_number: user.roll_number,
+            created_at: user.created_at,
+            updated_at: user.updated_at,
+        }
+    }
+}
+
+/// One person.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct UserData {
+    pub(crate) user: UserBody,
+}
+
+/// A person who must exist.
+pub(crate) async fn find(db: &mut PgConnection, id: UserId) -> Result<User, ApiError> {
+    Ok(users::find(db, id).await?.ok_or_else(|| Problem::not_found("user"))?)
+}
+
+/// Refuses an operator who would manage an equal or a better.
+fn may_manage(caller: &Caller, role: Role) -> Result<(), Problem> {
+    match (caller.role(), role) {
+        (Role::Admin, _) | (Role::Operator, Role::Teacher | Role::Student) => Ok(()),
+        _ => Err(Problem::forbidden("only an administrator manages administrators and operators")),
+    }
+}
+
+/// Refuses to take the teacher away from classes that still exist.
+async fn teaches_nothing(db: &mut PgConnection, user: &User) -> Result<(), ApiError> {
+    let taught = classes::list(db, Some(user.id), Page { limit: 1, offset: 0 }).await?.total;
+    if taught == 0 {
+        return Ok(());
+    }
+    Err(Problem::conflict("the person still teaches classes: give them to another teacher first").into())
+}
+
+/// Tells everybody who verifies tokens that those issued to a user so far are no longer good.
+pub(crate) fn revocation(api: &Api, user_id: UserId) -> OutboxMessage {
+    let fact = AuthFact::Revocation { user_id, issued_before: api.clock().now() };
+    OutboxMessage::feed(&AuthEntry { revision: api.revision_now(), fact })
+}
+
+#[cfg(test)]
+mod tests;

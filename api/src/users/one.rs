@@ -1,0 +1,127 @@
+//! `GET`, `PUT` and `DELETE /users/{id}`.
+
+use super::{UserData, find, may_manage, revocation, teaches_nothing};
+use crate::{
+    extract::{Body, Caller},
+    passwords,
+    reply::Reply,
+    state::Api,
+};
+use axum::extract::State;
+use garde::Validate;
+use rollcall_schemas::{id::UserId, role::Role};
+use rollcall_service::http::{Path, Problem, Success, SuccessEnvelope};
+use rollcall_store::{
+    enrolments,
+    users::{self, UserChange},
+};
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+/// Read one person.
+#[utoipa::path(
+    get,
+    path = "/api/v1/users/{id}",
+    tag = "users",
+    params(("id" = Uuid, Path, description = "The person")),
+    responses((status = 200, description = "The person", body = SuccessEnvelope<UserData>))
+)]
+pub(crate) async fn get_user(State(api): State<Api>, Path(id): Path<UserId>) -> Reply<UserData> {
+    let user = find(&mut *api.connection().await?, id).await?;
+    Ok(Success::ok(UserData { user: user.into() }))
+}
+
+/// What changes about a person; what is absent stays.
+#[derive(Deserialize, Validate, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct UserChangeBody {
+    /// The e-mail address.
+    #[garde(email, length(max = 254))]
+    email: Option<String>,
+    /// The full name.
+    #[garde(length(chars, min = 1, max = 200))]
+    full_name: Option<String>,
+    /// `admin`, `operator`, `teacher` or `student`.
+    #[garde(skip)]
+    #[schema(value_type = Option<String>)]
+    role: Option<Role>,
+    /// The password.
+    #[garde(custom(passwords::is_good_if_given))]
+    password: Option<String>,
+    /// For students.
+    #[garde(length(chars, min = 1, max = 50))]
+    roll_number: Option<String>,
+}
+
+/// Change a person.
+///
+/// A new role or password ends the access tokens that the person holds.
+#[utoipa::path(
+    put,
+    path = "/api/v1/users/{id}",
+    tag = "users",
+    params(("id" = Uuid, Path, description = "The person")),
+    request_body = UserChangeBody,
+    responses((status = 200, description = "The person as changed", body = SuccessEnvelope<UserData>))
+)]
+pub(crate) async fn update_user(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(id): Path<UserId>,
+    Body(change): Body<UserChangeBody>,
+) -> Reply<UserData> {
+    let password_hash = match change.password {
+        Some(password) => Some(api.passwords().hash(password).await?),
+        None => None,
+    };
+    let mut tx = api.begin().await?;
+    let user = find(&mut tx, id).await?;
+    may_manage(&caller, user.role)?;
+    let new_role = change.role.filter(|role| *role != user.role);
+    if let Some(role) = new_role {
+        may_manage(&caller, role)?;
+        teaches_nothing(&mut tx, &user).await?;
+    }
+    let ends_tokens = new_role.is_some() || password_hash.is_some();
+    let change = UserChange {
+        email: change.email,
+        full_name: change.full_name,
+        role: change.role,
+        roll_number: change.roll_number,
+        password_hash,
+    };
+    users::update(&mut tx, id, &change, api.clock().now()).await?;
+    let user = find(&mut tx, id).await?;
+    let messages = if ends_tokens { vec![revocation(&api, id)] } else { vec![] };
+    api.commit(tx, messages).await?;
+    Ok(Success::ok(UserData { user: user.into() }))
+}
+
+/// Delete a person.
+///
+/// The records that point to them stay; they can no longer sign in, and leave their classes.
+#[utoipa::path(
+    delete,
+    path = "/api/v1/users/{id}",
+    tag = "users",
+    params(("id" = Uuid, Path, description = "The person")),
+    responses((status = 200, description = "The person as they were", body = SuccessEnvelope<UserData>))
+)]
+pub(crate) async fn delete_user(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(id): Path<UserId>,
+) -> Reply<UserData> {
+    if id == caller.id() {
+        return Err(Problem::conflict("nobody can delete themselves").into());
+    }
+    let mut tx = api.begin().await?;
+    let user = find(&mut tx, id).await?;
+    may_manage(&caller, user.role)?;
+    teaches_nothing(&mut tx, &user).await?;
+    let now = api.clock().now();
+    enrolments::end(&mut tx, id, None, now).await?;
+    users::delete(&mut tx, id, now).await?;
+    api.commit(tx, vec![revocation(&api, id)]).await?;
+    Ok(Success::new(http::StatusCode::OK, "USER_DELETED", UserData { user: user.into() }))
+}

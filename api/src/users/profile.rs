@@ -1,0 +1,58 @@
+//! `GET` and `PUT /users/profile`.
+
+use super::{UserData, find};
+use crate::{
+    extract::{Body, Caller},
+    reply::Reply,
+    state::Api,
+};
+use axum::extract::State;
+use garde::Validate;
+use rollcall_service::http::{Success, SuccessEnvelope};
+use rollcall_store::users::{self, UserChange};
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+/// Read one's own profile.
+#[utoipa::path(
+    get,
+    path = "/api/v1/users/profile",
+    tag = "users",
+    responses((status = 200, description = "The caller", body = SuccessEnvelope<UserData>))
+)]
+pub(crate) async fn get_profile(State(api): State<Api>, caller: Caller) -> Reply<UserData> {
+    let user = find(&mut *api.connection().await?, caller.id()).await?;
+    Ok(Success::ok(UserData { user: user.into() }))
+}
+
+/// What changes about oneself; what is absent stays.
+#[derive(Deserialize, Validate, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct ProfileChange {
+    /// The full name.
+    #[garde(length(chars, min = 1, max = 200))]
+    full_name: Option<String>,
+    /// The e-mail address.
+    #[garde(email, length(max = 254))]
+    email: Option<String>,
+}
+
+/// Change one's own profile.
+#[utoipa::path(
+    put,
+    path = "/api/v1/users/profile",
+    tag = "users",
+    request_body = ProfileChange,
+    responses((status = 200, description = "The caller as changed", body = SuccessEnvelope<UserData>))
+)]
+pub(crate) async fn update_profile(
+    State(api): State<Api>,
+    caller: Caller,
+    Body(change): Body<ProfileChange>,
+) -> Reply<UserData> {
+    let mut db = api.connection().await?;
+    let change = UserChange { full_name: change.full_name, email: change.email, ..UserChange::default() };
+    users::update(&mut db, caller.id(), &change, api.clock().now()).await?;
+    let user = find(&mut db, caller.id()).await?;
+    Ok(Success::ok(UserData { user: user.into() }))
+}
