@@ -352,3 +352,35 @@ fn frame(picture: Picture, now: DateTime<Utc>, limits: &ImageLimits) -> Result<F
     };
     Ok(Frame { meta, bytes })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use uuid::Uuid;
+
+    const FRAMES: usize = 3;
+
+    /// How long the frames of a folder, captured a second apart, take to come.
+    async fn duration(pace: Pace) -> Duration {
+        let folder = tempfile::tempdir().unwrap();
+        for number in 0..FRAMES {
+            std::fs::write(folder.path().join(format!("{number}.jpg")), b"not looked at here").unwrap();
+        }
+        let timing = Timing::Regular { start: DateTime::UNIX_EPOCH, fps: 1.0 };
+        let source = Source::Folder(Folder::open(folder.path(), CameraId(Uuid::nil()), timing).unwrap());
+        let began = Instant::now();
+        let items: Vec<_> = paced(source, pace, CancellationToken::new()).collect().await;
+        assert_eq!(items.len(), FRAMES);
+        began.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn frames_come_at_the_pace_asked_for() {
+        assert_eq!(duration(Pace::Full).await, Duration::ZERO);
+        for (times, expected) in [(1.0, 2_000), (4.0, 500)] {
+            let took = duration(Pace::Times(times)).await.as_millis();
+            // The timer counts whole milliseconds and rounds up.
+            assert!((expected..expected + 10).contains(&took), "{took} ms at {times}");
+        }
+    }
+}

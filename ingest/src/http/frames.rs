@@ -25,6 +25,7 @@ use rollcall_schemas::{
 };
 use rollcall_service::http::{ErrorEnvelope, Path, Problem, Query, Success, SuccessEnvelope};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 /// The header that carries the camera's time.
 const CAPTURED_AT: &str = "x-captured-at";
@@ -100,7 +101,7 @@ pub(super) struct FrameAccepted {
         (status = 429, description = "More frames than the camera may push", body = ErrorEnvelope),
         (status = 503, description = "Paused, or the log is full or away: send the same again", body = ErrorEnvelope),
     ),
-    security(("api_key" = []), ("bearer" = [])),
+    security(("apiKey" = []), ("token" = [])),
 )]
 pub(super) async fn push_frame(
     State(door): State<Door>,
@@ -154,7 +155,7 @@ pub(super) async fn push_frame(
         (status = 422, description = "Truncated, damaged, too many pixels, or a field that is not taken", body = ErrorEnvelope),
         (status = 503, description = "Paused, or the log is full or away: send the same again", body = ErrorEnvelope),
     ),
-    security(("bearer" = [])),
+    security(("token" = [])),
 )]
 pub(super) async fn upload_image(
     State(door): State<Door>,
@@ -214,7 +215,16 @@ impl Door {
         observe(&meta, submission.image.len());
         let frame = Frame { meta: meta.clone(), bytes: submission.image };
         let message = frame.into_message(meta.frame_id.to_string());
-        let published = self.0.bus.publish(message).await.map_err(of_publish)?;
+        let published = self.0.bus.publish(message).await.map_err(|error| {
+            let problem = of_publish(error);
+            match problem.code {
+                // A camera without a clock needs the time it was given to send the same frame again.
+                Code::ServiceUnavailable => {
+                    problem.with_details(json!({ "frameId": meta.frame_id, "capturedAt": meta.captured_at }))
+                }
+                _ => problem,
+            }
+        })?;
         Ok(FrameAccepted {
             frame_id: meta.frame_id,
             camera_id,

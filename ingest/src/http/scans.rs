@@ -101,7 +101,7 @@ pub(super) struct Pending {
         (status = 422, description = "A field is not valid", body = ErrorEnvelope),
         (status = 503, description = "The log is full or away: send the same again", body = ErrorEnvelope),
     ),
-    security(("bearer" = [])),
+    security(("token" = [])),
 )]
 pub(super) async fn mark_attendance(
     State(door): State<Door>,

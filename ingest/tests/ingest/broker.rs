@@ -26,7 +26,8 @@ async fn a_killed_broker_means_come_back_and_the_retry_makes_no_duplicate() {
     // What was answered and what was not: the camera cannot tell, and sends both again.
     for seed in [1, 2] {
         let refused = push(&world.camera(), DOOR, &jpeg(seed), now).await;
-        refused.refused(503, "SERVICE_UNAVAILABLE");
+        let details = refused.refused(503, "SERVICE_UNAVAILABLE");
+        assert_eq!(details["capturedAt"], json!(now), "what to send again with the same bytes");
         assert!(refused.headers.contains_key("retry-after"));
     }
     let mark = json!({ "qrToken": Uuid::nil() });

@@ -326,3 +326,25 @@ async fn pictures_are_uploaded_by_operators_for_a_camera() {
     world.client().post("/api/v1/images", &json!({})).await.refused(401, "AUTH_UNAUTHORIZED");
     assert_eq!(world.last_sequence(Stream::Frames).await, before);
 }
+
+#[tokio::test]
+async fn what_comes_of_frames_and_scans_is_counted() {
+    let metrics = telemetry::metrics();
+    let world = World::start().await;
+    let now = world.clock.now();
+    push(&world.camera(), DOOR, &jpeg(1), now).await.data();
+    push(&world.camera(), DOOR, &jpeg(1), now).await.data();
+    push(&world.camera(), DOOR, b"", now).await.refused(400, "MISSING_REQUIRED_FIELD");
+    world.client().post("/api/v1/attendance/mark", &json!({})).await.refused(401, "AUTH_UNAUTHORIZED");
+    let text = metrics.render();
+    for line in [
+        r#"rollcall_ingest_frames_total{source="live",result="accepted"}"#,
+        r#"rollcall_ingest_frames_total{source="live",result="duplicate"}"#,
+        r#"rollcall_ingest_frames_total{source="live",result="MISSING_REQUIRED_FIELD"}"#,
+        r#"rollcall_ingest_frame_bytes_count{source="live"}"#,
+        r#"rollcall_ingest_frame_age_seconds_count{source="live"}"#,
+        r#"rollcall_ingest_scans_total{result="AUTH_UNAUTHORIZED"}"#,
+    ] {
+        assert!(text.contains(line), "no {line} in:\n{text}");
+    }
+}

@@ -163,12 +163,14 @@ async fn a_scan_nobody_decides_yet_is_kept_and_the_caller_told_where_to_look() {
 async fn with_nobody_deciding_for_a_while_scans_are_kept_and_nobody_waits() {
     /// More silent scans than the circuit needs to open.
     const SILENT: usize = 10;
+    let metrics = rollcall_service::telemetry::metrics();
     let config = IngestConfig { scan_deadline_ms: 20, ..IngestConfig::default() };
     let world = World::with(config).await;
     let student = world.user(Role::Student);
     for _ in 0..SILENT {
         assert_eq!(student.post(MARK, &json!({ "qrToken": TOKEN })).await.status, 202);
     }
+    assert!(metrics.render().contains(r#"result="circuit_open""#), "the last of them did not wait");
     assert_eq!(scans(&world.bus).await.len(), SILENT);
     worker(&world.bus, recorded).await;
     eventually("answers again", SOON, async || {
