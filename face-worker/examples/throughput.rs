@@ -72,7 +72,12 @@ fn main() {
 
     let report = engine.report().clone();
     drop((engine, reference));
-    let config = PoolConfig { inference_threads: threads, decode_threads: threads, provider, ..PoolConfig::for_cores(threads) };
+    let config = PoolConfig {
+        inference_threads: threads,
+        decode_threads: threads,
+        provider,
+        ..PoolConfig::for_cores(threads)
+    };
     let pool = Arc::new(Pool::open(&pack, &folder, &runtime, &config).unwrap());
     let tokio = tokio::runtime::Runtime::new().unwrap();
     let rounds = ROUNDS * threads;

@@ -2,12 +2,23 @@
 
 use std::fs;
 
+use rollcall_face_worker::decode::{DecodeLimits, decode};
 use rollcall_face_worker::models::{Fetcher, ModelsDir, ModelsError, PackState};
 use rollcall_face_worker::pack::{DEFAULT_PACK, Pack, PackError, find_pack, packs};
 
-use crate::support::{default_pack, fixtures};
+use crate::support::{self, default_pack, fixtures};
 
 const MANIFEST: &str = include_str!("../../../models/packs/mtcnn-dlib.toml");
+
+/// Its output says which packs the tests of this run cover.
+#[test]
+fn the_packs_under_test_can_be_opened() {
+    for pack in support::packs() {
+        println!("tests run with the pack {}", pack.name);
+        let image = decode(&support::photograph("biden.jpg"), DecodeLimits::default()).unwrap();
+        assert_eq!(support::engine(&pack).analyse(&image).unwrap().faces.len(), 1);
+    }
+}
 
 #[test]
 fn the_embedded_manifests_are_valid() {

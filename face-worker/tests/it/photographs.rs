@@ -227,3 +227,17 @@ fn the_report_names_the_provider_that_runs_the_nodes() {
     let [(provider, nodes)] = &report.nodes[..] else { panic!("one provider expected: {:?}", report.nodes) };
     assert!(provider == "CPUExecutionProvider" && *nodes > 50, "{report:?}");
 }
+
+/// The pinned library has no CUDA: asking for it must still give a working engine, and say what happened.
+#[test]
+fn a_provider_that_does_not_work_is_replaced_and_reported() {
+    let pack = default_pack();
+    let folder = fixtures().models.verify(&pack).unwrap();
+    let mut engine = Engine::open(&pack, &folder, &fixtures().runtime, Provider::Tensorrt).unwrap();
+    let report = engine.report();
+    assert_eq!((report.asked, report.used), (Provider::Tensorrt, Provider::Cpu));
+    let failed: Vec<_> = report.failures.iter().map(|(provider, _)| *provider).collect();
+    assert_eq!(failed, [Provider::Tensorrt, Provider::Cuda]);
+    assert!(report.nodes.iter().all(|(provider, _)| provider == "CPUExecutionProvider"));
+    assert_eq!(engine.analyse(&image("biden.jpg")).unwrap().faces.len(), 1);
+}
