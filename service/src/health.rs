@@ -39,7 +39,7 @@ pub struct Dependency {
 }
 
 impl HealthRegistry {
-    /// Adds a dependency. `check` is run whenever somebody asks; taking longer than `timeout` is not ready.
+    /// Adds a dependency, in the place of one of the same name: services that share a process share it. `check` is run whenever somebody asks; taking longer than `timeout` is not ready.
     pub fn register<F, E>(
         &self,
         name: &'static str,
@@ -50,7 +50,9 @@ impl HealthRegistry {
         E: Display,
     {
         let run = move || check().map(|result| result.map_err(|error| error.to_string())).boxed();
-        self.0.write().push(Check { name, timeout, run: Arc::new(run) });
+        let mut checks = self.0.write();
+        checks.retain(|check| check.name != name);
+        checks.push(Check { name, timeout, run: Arc::new(run) });
     }
 
     /// Asks every dependency, all at the same time.

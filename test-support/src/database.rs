@@ -15,11 +15,14 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
     sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
 };
 use tokio::sync::OnceCell;
 
 /// Enough for every pool of every test of a crate that run at the same time.
 const MAX_CONNECTIONS: u16 = 200;
+/// How long a migrated cluster is used.
+const TEMPLATE_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
 /// Connections of the pool that a test is given.
 const POOL: u32 = 8;
 
@@ -78,15 +81,21 @@ async fn copy_template(to: &Path) {
     let template = folders::base().join(format!("template-{}", migrations()));
     let turns = folders::lock_file("template.lock");
     turns.lock_shared().expect("an own file can be locked");
-    if !template.exists() {
+    if !is_recent(&template) {
         turns.unlock().expect("it was locked above");
         turns.lock().expect("an own file can be locked");
-        if !template.exists() {
+        if !is_recent(&template) {
             make_template(&template).await;
         }
     }
     let copied = Command::new("cp").args(["-a", "--reflink=auto"]).arg(&template).arg(to).status();
     assert!(copied.expect("cp is installed").success(), "{} could not be copied", template.display());
+}
+
+/// Temporary folders are swept by the system, file by file: what is old may not be whole.
+fn is_recent(template: &Path) -> bool {
+    let made = template.metadata().and_then(|metadata| metadata.modified());
+    made.is_ok_and(|made| made.elapsed().is_ok_and(|age| age < TEMPLATE_LIFE))
 }
 
 async fn make_template(template: &Path) {
@@ -98,7 +107,7 @@ async fn make_template(template: &Path) {
     server.stop().await;
     for old in std::fs::read_dir(folders::base()).expect("an own folder can be read").flatten() {
         let name = old.file_name();
-        // Those of other migrations, which nobody copies while we hold the lock; folders being made have three parts.
+        // Nobody copies them while we hold the lock; folders that are being made have three parts.
         if name.to_str().is_some_and(|name| name.starts_with("template-") && name.split('-').count() == 2) {
             let _ = std::fs::remove_dir_all(old.path());
         }

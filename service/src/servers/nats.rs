@@ -67,6 +67,15 @@ impl NatsServer {
         }
     }
 
+    /// The program that would be started.
+    ///
+    /// # Errors
+    /// When it is not installed.
+    pub fn program() -> Result<PathBuf, ServerError> {
+        find_program(PROGRAM, std::env::var_os("PATH").as_deref())
+            .ok_or_else(|| not_installed(PROGRAM, "nats-server"))
+    }
+
     /// Where it is, with user and password: a secret.
     pub fn url(&self) -> String {
         format!("nats://{USER}:{}@127.0.0.1:{}", self.password, self.port)
@@ -109,8 +118,7 @@ impl NatsServer {
 }
 
 async fn launch(options: &NatsOptions, port: u16, password: &str) -> Result<Process, ServerError> {
-    let program = find_program(PROGRAM, std::env::var_os("PATH").as_deref())
-        .ok_or_else(|| not_installed(PROGRAM, "nats-server"))?;
+    let program = NatsServer::program()?;
     let config = options.folder.join("nats.conf");
     write_private(&config, &configuration(options, port, password))?;
     let launch = Launch {

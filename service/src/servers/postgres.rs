@@ -75,6 +75,14 @@ impl PostgresServer {
         }
     }
 
+    /// The folder of programs that new data would be made with.
+    ///
+    /// # Errors
+    /// When they are not installed.
+    pub fn programs() -> Result<PathBuf, ServerError> {
+        programs(Path::new(""))
+    }
+
     /// Where its database is, with user and password: a secret.
     pub fn url(&self) -> String {
         self.url_of(DATABASE)
