@@ -2,6 +2,7 @@
 
 use crate::config::Config;
 use rollcall_bus::Bus;
+use rollcall_service::servers::{NatsServer, PostgresServer};
 use std::path::Path;
 
 /// What one check found.
@@ -54,7 +55,10 @@ fn processor() -> Finding {
 
 async fn log(config: &Config) -> Finding {
     if config.nats.url.is_empty() {
-        return program("nats-server", "a private log; or set NATS_URL", "nats-server");
+        return match NatsServer::program() {
+            Ok(path) => Finding::Good(format!("a private one can be run: {}", path.display())),
+            Err(error) => Finding::Bad(format!("{error}; or set NATS_URL")),
+        };
     }
     match Bus::connect(&config.nats, "rollcall-doctor").await {
         Ok(bus) => Finding::Good(format!("connected; messages may have {} bytes", bus.max_payload())),
@@ -64,9 +68,9 @@ async fn log(config: &Config) -> Finding {
 
 async fn database(config: &Config) -> Finding {
     if config.database.url.reveal().is_empty() {
-        return match rollcall_service::servers::postgres_folder() {
-            Some(folder) => Finding::Good(format!("a private one can be run from {}", folder.display())),
-            None => Finding::Bad("no PostgreSQL: apt-get install postgresql, or set DATABASE_URL".into()),
+        return match PostgresServer::programs() {
+            Ok(folder) => Finding::Good(format!("a private one can be run from {}", folder.display())),
+            Err(error) => Finding::Bad(format!("{error}; or set DATABASE_URL")),
         };
     }
     let answer = async { rollcall_store::ping(&config.open_database()?).await };
@@ -77,7 +81,8 @@ async fn database(config: &Config) -> Finding {
 }
 
 fn program(name: &str, purpose: &str, packages: &str) -> Finding {
-    match rollcall_service::servers::find_program(name) {
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    match std::env::split_paths(&folders).map(|folder| folder.join(name)).find(|path| path.is_file()) {
         Some(path) => Finding::Good(path.display().to_string()),
         None => Finding::Bad(format!("missing, needed for {purpose}: apt-get install {packages}")),
     }
@@ -95,8 +100,7 @@ fn settings(file: &Path) -> Finding {
 async fn faces(config: Config) -> Vec<(&'static str, Finding)> {
     use rollcall_face_worker::worker::open_pool;
     let opened = tokio::task::spawn_blocking(move || {
-        let dir = config.face.models_dir();
-        let library = match dir.runtime_library() {
+        let library = match config.face.runtime_library() {
             Ok(path) => Finding::Good(path.display().to_string()),
             Err(error) => Finding::Bad(error.to_string()),
         };

@@ -1,5 +1,8 @@
 //! The one binary: every service, and every tool around them. Each command is a module; what they do is in the crates.
 
+// A binary has no outside: here `pub` says that other modules use it.
+#![allow(unreachable_pub)]
+
 mod admin;
 #[cfg(feature = "face")]
 mod bench;

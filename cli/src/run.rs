@@ -49,14 +49,6 @@ impl Foundation {
         Ok(Self { bus, pool, clock: Clock::real(), entropy: Entropy::real(), health })
     }
 
-    fn check_database(&self) {
-        let pool = self.pool.clone();
-        self.health.register("postgres", CHECK_TIMEOUT, move || {
-            let pool = pool.clone();
-            async move { rollcall_store::ping(&pool).await }
-        });
-    }
-
     fn ingest(&self, config: &Config, lifecycle: &Lifecycle) -> OpenApiRouter {
         let deps = IngestDeps {
             bus: self.bus.clone(),
@@ -88,7 +80,8 @@ impl Foundation {
             clock: self.clock.clone(),
             entropy: self.entropy.clone(),
         };
-        attendance_worker::start(&config.attendance, deps, lifecycle);
+        attendance_worker::register_health(&self.health, &deps);
+        attendance_worker::run(config.attendance.clone(), &deps, lifecycle);
     }
 
     #[cfg(feature = "face")]
@@ -101,7 +94,6 @@ impl Foundation {
 
 /// Starts every service and answers with the router of them all.
 pub async fn everything(config: &Config, foundation: &Foundation, lifecycle: &Lifecycle) -> anyhow::Result<Router> {
-    foundation.check_database();
     let door = foundation.ingest(config, &lifecycle.part("ingest"));
     let api = foundation.api(config, &lifecycle.part("api")).await?;
     #[cfg(feature = "face")]
@@ -128,7 +120,6 @@ pub async fn ingest(config: Config) -> anyhow::Result<()> {
 /// Runs `rollcall api`. Its document also describes what `rollcall ingest` serves at the same address.
 pub async fn api(config: Config) -> anyhow::Result<()> {
     let foundation = Foundation::lay(&config, "rollcall-api").await?;
-    foundation.check_database();
     let lifecycle = Lifecycle::new("api");
     let door = lifecycle.part("http");
     let (router, _) = foundation.api(&config, &lifecycle).await?.split_for_parts();
@@ -149,7 +140,6 @@ pub async fn face_worker(config: Config) -> anyhow::Result<()> {
 /// Runs `rollcall attendance-worker`. Its address serves health and metrics.
 pub async fn attendance_worker(config: Config) -> anyhow::Result<()> {
     let foundation = Foundation::lay(&config, "rollcall-attendance-worker").await?;
-    foundation.check_database();
     let lifecycle = Lifecycle::new("attendance-worker");
     foundation.attendance_worker(&config, &lifecycle.part("worker"));
     let door = lifecycle.part("http");

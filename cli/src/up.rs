@@ -11,10 +11,9 @@ use crate::{
 };
 use anyhow::Context;
 use rollcall_api::{BootstrapError, FirstUser};
-use rollcall_bus::Bus;
 use rollcall_schemas::role::Role;
 use rollcall_service::{
-    clock::{Clock, Entropy},
+    clock::Entropy,
     config::Secret,
     lifecycle::Lifecycle,
     servers::{NatsOptions, NatsServer, PostgresOptions, PostgresServer},
@@ -77,16 +76,6 @@ impl System {
     /// Its database.
     pub fn pool(&self) -> &Pool<Postgres> {
         &self.foundation.pool
-    }
-
-    /// Its log.
-    pub fn bus(&self) -> &Bus {
-        &self.foundation.bus
-    }
-
-    /// Its clock.
-    pub fn clock(&self) -> &Clock {
-        &self.foundation.clock
     }
 
     /// Sees that there is an administrator with this e-mail; one that is there stays as it is.

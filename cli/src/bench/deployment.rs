@@ -6,7 +6,7 @@ use crate::config::Config;
 use anyhow::Context;
 use rollcall_bus::Bus;
 use rollcall_service::{
-    auth::{TokenConfig, TokenSigner, generate_signing_key},
+    auth::{TokenSigner, generate_signing_key},
     clock::{Clock, Entropy},
     config::Secret,
     servers::{NatsOptions, NatsServer, PostgresOptions, PostgresServer},
@@ -83,7 +83,7 @@ impl Deployment {
         log.limits.frames.max_bytes = Some(0);
         let bus = Bus::connect(&log, "rollcall-bench").await?;
         bus.ensure_streams().await?;
-        let signer = TokenSigner::new(&key, TokenConfig::default(), clock.clone(), entropy.clone())?;
+        let signer = TokenSigner::new(&key, config.auth.clone(), clock.clone(), entropy.clone())?;
         let mut deployment = Self {
             bus,
             pool,

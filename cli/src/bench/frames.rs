@@ -100,7 +100,7 @@ struct Bare(Vec<Engine>);
 impl Bare {
     fn open(face: &FaceConfig) -> anyhow::Result<Self> {
         let models = face.models_dir();
-        let (pack, runtime) = (face.pack()?, Runtime::load(&models.runtime_library()?)?);
+        let (pack, runtime) = (face.pack()?, Runtime::load(&face.runtime_library()?)?);
         let folder = models.verify(&pack)?;
         let engines = (0..face.inference_threads()).map(|_| Engine::open(&pack, &folder, &runtime, face.provider));
         Ok(Self(engines.collect::<Result<_, _>>().context("opening the networks")?))

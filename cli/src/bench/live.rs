@@ -140,22 +140,24 @@ impl Watchers {
 }
 
 fn request(teacher: &Client, session: &Session) -> RequestBuilder {
-    let path = format!("/api/v1/events?sessionId={}&type=attendance.recorded", session.id);
+    let path = format!("/api/v1/events?session={}&type=attendance.recorded", session.id);
     teacher.request(Method::GET, &path).timeout(Duration::from_secs(86_400))
 }
 
-/// Reads no more of the events than their ids: a thousand watchers share our cores with the services.
+/// Reads no more of the events than their ids: a thousand watchers share our cores with the services. An id without
+/// data is a sign of life.
 async fn note_ids(response: reqwest::Response, seen: UnboundedSender<(String, i64)>, clock: Clock) {
     let mut chunks = response.bytes_stream();
-    let mut rest = Vec::new();
+    let (mut rest, mut id) = (Vec::new(), String::new());
     while let Some(Ok(chunk)) = chunks.next().await {
         rest.extend_from_slice(&chunk);
         while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
             let line: Vec<u8> = rest.drain(..=end).collect();
-            if let Some(id) = line.strip_prefix(b"id:") {
-                let id = String::from_utf8_lossy(id).trim().to_owned();
+            if let Some(text) = line.strip_prefix(b"id:") {
+                id = String::from_utf8_lossy(text).trim().to_owned();
+            } else if line.starts_with(b"data:") {
                 // Nobody listens any more once the benchmark is over.
-                let _ = seen.send((id, clock.now().timestamp_micros()));
+                let _ = seen.send((id.clone(), clock.now().timestamp_micros()));
             }
         }
     }

@@ -127,7 +127,7 @@ impl Load {
     /// Watchers of a session, until the set is dropped.
     async fn watch(&self, session: &Session) -> anyhow::Result<JoinSet<()>> {
         let teacher = self.school.admin.as_ref().context("an api")?;
-        let path = format!("/api/v1/events?sessionId={}", session.id);
+        let path = format!("/api/v1/events?session={}", session.id);
         let open = || crate::watch::events(teacher.request(Method::GET, &path));
         let mut tasks = JoinSet::new();
         for mut events in try_join_all((0..WATCHERS).map(|_| open())).await? {
