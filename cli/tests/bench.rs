@@ -23,7 +23,9 @@ fn searching_is_measured_without_servers_or_models() {
     let wanted = ["128, exact", "128, fp16", "128, sq8", "512, exact", "512, fp16", "512, sq8"];
     assert_eq!(names, wanted.map(|name| format!("10000 x {name}")));
     for figure in figures {
-        assert!(figure["value"].as_f64().unwrap() > 0.0 && figure["against"]["ratio"].as_f64().unwrap() > 0.0);
+        assert!(
+            figure["value"].as_f64().unwrap() > 0.0 && figure["against"]["ratio"].as_f64().unwrap() > 0.0
+        );
     }
     let shown = String::from_utf8(bench.stdout).unwrap();
     assert!(shown.contains(report["machine"]["cpu"].as_str().unwrap()), "the machine is named: {shown}");

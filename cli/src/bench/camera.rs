@@ -45,7 +45,8 @@ impl Camera {
         let captured_at = self.begun + TimeDelta::milliseconds(number.try_into()?);
         let path = format!("/api/v1/cameras/{}/frames", self.id);
         let request = self.client.request(Method::POST, &path);
-        let request = request.header("Content-Type", "image/jpeg").header("X-Captured-At", rfc3339(captured_at));
+        let request =
+            request.header("Content-Type", "image/jpeg").header("X-Captured-At", rfc3339(captured_at));
         let answer = send(request.body(image)).await?;
         ensure!(answer.status == StatusCode::ACCEPTED, "a frame was refused: {}", answer.body);
         Ok(())

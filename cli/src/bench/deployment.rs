@@ -54,7 +54,8 @@ pub async fn with<T>(
     services: &[Service],
     work: impl AsyncFnOnce(&mut Deployment) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
-    let mut deployment = Deployment::start(config, services).await.context("starting a private deployment")?;
+    let mut deployment =
+        Deployment::start(config, services).await.context("starting a private deployment")?;
     let done = work(&mut deployment).await;
     deployment.stop().await;
     done

@@ -14,12 +14,7 @@ use super::{
 use crate::config::Config;
 use anyhow::Context;
 use bytes::Bytes;
-use rollcall_face_worker::{
-    engine::Engine,
-
-    session::Runtime,
-    worker::FaceConfig,
-};
+use rollcall_face_worker::{engine::Engine, session::Runtime, worker::FaceConfig};
 use std::{
     sync::atomic::{AtomicUsize, Ordering},
     thread,
@@ -48,7 +43,8 @@ pub async fn run(scope: Scope, config: &Config, report: &mut Report) -> anyhow::
             ours.add(pipeline(deployment, &camera, &images).await?);
         }
         let threads = bare.0.len();
-        let note = format!("{:.1} ms a frame; bare {:.1} ms", 1e3 / ours.per_cpu_s(), 1e3 / peers.per_cpu_s());
+        let note =
+            format!("{:.1} ms a frame; bare {:.1} ms", 1e3 / ours.per_cpu_s(), 1e3 / peers.per_cpu_s());
         let by_cpu = Figure::new(NAME, "face worker, frames per processor second", ours.per_cpu_s(), "/s");
         report.add(by_cpu.beside("bare loop", peers.per_cpu_s(), Some(AIM)).note(note));
         let by_time = Figure::new(NAME, "HTTP in to row out, all on the same cores", ours.per_s(), "/s");
@@ -85,7 +81,11 @@ impl Rounds {
 }
 
 /// Pushes the images and waits until each has its row.
-async fn pipeline(deployment: &Deployment, camera: &camera::Camera, images: &[Bytes]) -> anyhow::Result<Round> {
+async fn pipeline(
+    deployment: &Deployment,
+    camera: &camera::Camera,
+    images: &[Bytes],
+) -> anyhow::Result<Round> {
     let worker = deployment.pid(Service::FaceWorker);
     let (begun, before) = (Instant::now(), cpu_seconds(worker)?);
     camera.push_all(images).await?;
@@ -102,7 +102,8 @@ impl Bare {
         let models = face.models_dir();
         let (pack, runtime) = (face.pack()?, Runtime::load(&face.runtime_library()?)?);
         let folder = models.verify(&pack)?;
-        let engines = (0..face.inference_threads()).map(|_| Engine::open(&pack, &folder, &runtime, face.provider));
+        let engines =
+            (0..face.inference_threads()).map(|_| Engine::open(&pack, &folder, &runtime, face.provider));
         Ok(Self(engines.collect::<Result<_, _>>().context("opening the networks")?))
     }
 

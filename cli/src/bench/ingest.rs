@@ -88,7 +88,8 @@ impl Bench<'_> {
         let path = format!("/api/v1/cameras/{}/frames", self.school.camera_id);
         let push = || async {
             let request = self.school.camera.request(Method::POST, &path);
-            let request = request.header("Content-Type", "image/jpeg").header("X-Captured-At", rfc3339(self.next()));
+            let request =
+                request.header("Content-Type", "image/jpeg").header("X-Captured-At", rfc3339(self.next()));
             let answer = send(request.body(self.image.clone())).await?;
             ensure!(answer.status == StatusCode::ACCEPTED, "a frame was refused: {}", answer.body);
             Ok(())
@@ -127,7 +128,10 @@ impl Bench<'_> {
 }
 
 /// Does `one` so many times, some at a time.
-async fn all<F: Future<Output = anyhow::Result<()>>>(count: usize, one: impl Fn() -> F) -> anyhow::Result<Round> {
+async fn all<F: Future<Output = anyhow::Result<()>>>(
+    count: usize,
+    one: impl Fn() -> F,
+) -> anyhow::Result<Round> {
     let begun = Instant::now();
     let each = stream::iter(0..count).map(|_| async {
         let begun = Instant::now();
@@ -142,7 +146,8 @@ async fn all<F: Future<Output = anyhow::Result<()>>>(count: usize, one: impl Fn(
 
 /// A picture of the wanted size to the byte, filled up with comments (ITU-T T.81, B.2.4.5).
 fn padded_jpeg() -> anyhow::Result<Bytes> {
-    let picture = RgbImage::from_fn(640, 480, |x, y| image::Rgb([(x / 3) as u8, (y / 2) as u8, (x ^ y) as u8]));
+    let picture =
+        RgbImage::from_fn(640, 480, |x, y| image::Rgb([(x / 3) as u8, (y / 2) as u8, (x ^ y) as u8]));
     let mut jpeg = Cursor::new(Vec::new());
     picture.write_to(&mut jpeg, ImageFormat::Jpeg)?;
     let (start, rest) = jpeg.get_ref().split_at(2);

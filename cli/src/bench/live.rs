@@ -68,8 +68,10 @@ pub async fn run(scope: Scope, config: &Config, report: &mut Report) -> anyhow::
             times.iter().for_each(|time| each.record(delay(*time)));
             last.record(delay(*times.iter().max().context("an event that nobody saw")?));
         }
-        let note = format!("{WATCHERS} watchers, {marks} marks; any watcher p50 {:.1} ms", each.percentile_ms(50.0));
-        report.add(Figure::new(NAME, "commit to last watcher, p50", last.percentile_ms(50.0), "ms").note(note));
+        let note =
+            format!("{WATCHERS} watchers, {marks} marks; any watcher p50 {:.1} ms", each.percentile_ms(50.0));
+        report
+            .add(Figure::new(NAME, "commit to last watcher, p50", last.percentile_ms(50.0), "ms").note(note));
         let p99 = Figure::new(NAME, "commit to last watcher, p99", last.percentile_ms(99.0), "ms");
         report.add(p99.at_most(P99_LIMIT_MS).note(format!("longest {:.1} ms", last.max_ms())));
         Ok(())
@@ -125,13 +127,22 @@ impl Watchers {
     async fn arrivals(&mut self, count: usize) -> anyhow::Result<Vec<Arrival>> {
         let mut times = BTreeMap::<String, Vec<i64>>::new();
         for _ in 0..count * WATCHERS {
-            let (id, time) = timeout(SILENCE, self.seen.recv()).await.context("events are missing")?.context("watchers")?;
+            let (id, time) = timeout(SILENCE, self.seen.recv())
+                .await
+                .context("events are missing")?
+                .context("watchers")?;
             times.entry(id).or_default().push(time);
         }
-        ensure!(times.values().all(|times| times.len() == WATCHERS), "a watcher saw an event twice, or not at all");
+        ensure!(
+            times.values().all(|times| times.len() == WATCHERS),
+            "a watcher saw an event twice, or not at all"
+        );
         let mut arrivals = Vec::with_capacity(count);
         for _ in 0..count {
-            let (id, student) = timeout(SILENCE, self.told.recv()).await.context("events are missing")?.context("watchers")?;
+            let (id, student) = timeout(SILENCE, self.told.recv())
+                .await
+                .context("events are missing")?
+                .context("watchers")?;
             let times = times.remove(&id).context("an event that the others did not see")?;
             arrivals.push(Arrival { student, times });
         }
@@ -171,8 +182,12 @@ async fn commit_times(deployment: &Deployment, session: &Session) -> anyhow::Res
         session.id
     );
     let rows = postgres::query(deployment, &sql).await?;
-    let parse = |line: &str| Some((line.split_once('|')?.0.to_owned(), line.split_once('|')?.1.trim().parse().ok()?));
-    rows.lines().filter(|line| !line.is_empty()).map(|line| parse(line).context("an unreadable row")).collect()
+    let parse =
+        |line: &str| Some((line.split_once('|')?.0.to_owned(), line.split_once('|')?.1.trim().parse().ok()?));
+    rows.lines()
+        .filter(|line| !line.is_empty())
+        .map(|line| parse(line).context("an unreadable row"))
+        .collect()
 }
 
 fn raise_file_limit() -> anyhow::Result<()> {
@@ -180,6 +195,9 @@ fn raise_file_limit() -> anyhow::Result<()> {
     if current.is_none_or(|current| current >= FILES) {
         return Ok(());
     }
-    ensure!(maximum.is_none_or(|maximum| maximum >= FILES), "{FILES} open files are needed; raise `ulimit -Hn`");
+    ensure!(
+        maximum.is_none_or(|maximum| maximum >= FILES),
+        "{FILES} open files are needed; raise `ulimit -Hn`"
+    );
     Ok(setrlimit(Resource::Nofile, Rlimit { current: Some(FILES), maximum })?)
 }

@@ -1,12 +1,22 @@
 //! A steady load on everything at once: frames from a camera, scans from students, watchers of what comes of them.
 
-use super::{camera::Camera, deployment::Deployment, photographs, process::Service, scans::mark, school::{School, Session}};
+use super::{
+    camera::Camera,
+    deployment::Deployment,
+    photographs,
+    process::Service,
+    scans::mark,
+    school::{School, Session},
+};
 use crate::config::Config;
 use anyhow::Context;
 use bytes::Bytes;
 use futures::{StreamExt, future::try_join_all};
 use reqwest::Method;
-use std::{sync::atomic::{AtomicBool, AtomicU64, Ordering}, time::Duration};
+use std::{
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    time::Duration,
+};
 use tokio::{
     task::JoinSet,
     time::{MissedTickBehavior, interval},

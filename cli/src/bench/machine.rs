@@ -26,11 +26,16 @@ impl Machine {
     pub fn here() -> Self {
         let load = read("/proc/loadavg");
         Self {
-            cpu: field(&read("/proc/cpuinfo"), "model name").unwrap_or_else(|| std::env::consts::ARCH.to_owned()),
+            cpu: field(&read("/proc/cpuinfo"), "model name")
+                .unwrap_or_else(|| std::env::consts::ARCH.to_owned()),
             cores: available_parallelism().map_or(1, usize::from),
             kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
             memory_gib: memory_bytes("MemTotal").unwrap_or_default() as f64 / f64::from(1 << 30),
-            load_before: load.split_whitespace().next().and_then(|load| load.parse().ok()).unwrap_or_default(),
+            load_before: load
+                .split_whitespace()
+                .next()
+                .and_then(|load| load.parse().ok())
+                .unwrap_or_default(),
             build: if cfg!(debug_assertions) { "debug" } else { "release" },
         }
     }
@@ -39,7 +44,10 @@ impl Machine {
 impl fmt::Display for Machine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { cpu, cores, kernel, memory_gib, load_before, build } = self;
-        write!(f, "{cpu}, {cores} cores, {memory_gib:.1} GiB, Linux {kernel}, {build} build, load before {load_before}")
+        write!(
+            f,
+            "{cpu}, {cores} cores, {memory_gib:.1} GiB, Linux {kernel}, {build} build, load before {load_before}"
+        )
     }
 }
 

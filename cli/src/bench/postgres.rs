@@ -19,7 +19,15 @@ const VERSIONS: &str = "/usr/lib/postgresql";
 /// When `psql` is missing or the statement fails.
 pub async fn query(deployment: &Deployment, sql: &str) -> anyhow::Result<String> {
     let mut psql = program("psql", "postgresql-client", deployment)?;
-    psql.args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1", "--command", sql]);
+    psql.args([
+        "--no-psqlrc",
+        "--quiet",
+        "--tuples-only",
+        "--no-align",
+        "--set=ON_ERROR_STOP=1",
+        "--command",
+        sql,
+    ]);
     output(psql).await
 }
 
@@ -49,7 +57,9 @@ impl Pgbench {
             .arg("--file")
             .arg(&script);
         let said = output(pgbench).await?;
-        let rate = said.lines().find_map(|line| line.strip_prefix("tps = ")?.split_whitespace().next()?.parse().ok());
+        let rate = said
+            .lines()
+            .find_map(|line| line.strip_prefix("tps = ")?.split_whitespace().next()?.parse().ok());
         rate.with_context(|| format!("pgbench said no rate:\n{said}"))
     }
 }
@@ -100,6 +110,9 @@ mod tests {
 
     #[test]
     fn the_newest_version_is_told_by_number() {
-        assert!(major(Path::new("/usr/lib/postgresql/17/bin/psql")) > major(Path::new("/usr/lib/postgresql/9/bin/psql")));
+        assert!(
+            major(Path::new("/usr/lib/postgresql/17/bin/psql"))
+                > major(Path::new("/usr/lib/postgresql/9/bin/psql"))
+        );
     }
 }

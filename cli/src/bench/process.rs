@@ -63,7 +63,11 @@ impl ServiceProcess {
     ///
     /// # Errors
     /// When it ends or is not ready in time; the message has the end of its log.
-    pub async fn start(service: Service, settings: &[(String, String)], folder: &Path) -> anyhow::Result<Self> {
+    pub async fn start(
+        service: Service,
+        settings: &[(String, String)],
+        folder: &Path,
+    ) -> anyhow::Result<Self> {
         let name = service.name();
         let log = folder.join(format!("{name}.log"));
         let file = File::create(&log).with_context(|| format!("making {}", log.display()))?;
@@ -119,7 +123,8 @@ impl ServiceProcess {
 /// # Errors
 /// When there is no such process.
 pub fn cpu_seconds(pid: u32) -> anyhow::Result<f64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).with_context(|| format!("process {pid} is gone"))?;
+    let stat =
+        fs::read_to_string(format!("/proc/{pid}/stat")).with_context(|| format!("process {pid} is gone"))?;
     // The second field is the program's name in parentheses and may hold anything; after it, utime is the 12th.
     let fields: Vec<_> = stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace().collect();
     let ticks = |place: usize| fields.get(place).and_then(|field| field.parse::<u64>().ok());
@@ -132,7 +137,8 @@ pub fn cpu_seconds(pid: u32) -> anyhow::Result<f64> {
 /// # Errors
 /// When there is no such process.
 pub fn resident_mb(pid: u32) -> anyhow::Result<f64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).with_context(|| format!("process {pid} is gone"))?;
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))
+        .with_context(|| format!("process {pid} is gone"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let kib: f64 = line.and_then(|line| line.split_whitespace().next()?.parse().ok()).context("no VmRSS")?;
     Ok(kib * 1024.0 / 1e6)

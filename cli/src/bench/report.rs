@@ -116,7 +116,8 @@ impl Report {
     /// Adds a figure and shows it.
     pub fn add(&mut self, figure: Figure) {
         let [_, name, measured, against, ratio, ..] = figure.row();
-        let beside = if against.is_empty() { String::new() } else { format!("   ({against}; ratio {ratio})") };
+        let beside =
+            if against.is_empty() { String::new() } else { format!("   ({against}; ratio {ratio})") };
         println!("  {name}: {measured}{beside}");
         self.figures.push(figure);
     }
@@ -131,7 +132,14 @@ impl Report {
     pub fn table(&self) -> Table {
         let mut table = Table::new();
         table.load_preset(UTF8_FULL_CONDENSED).set_header([
-            "benchmark", "figure", "measured", "beside", "ratio", "aim", "met", "note",
+            "benchmark",
+            "figure",
+            "measured",
+            "beside",
+            "ratio",
+            "aim",
+            "met",
+            "note",
         ]);
         table.add_rows(self.figures.iter().map(Figure::row));
         for column in [2, 4, 5] {
@@ -168,6 +176,9 @@ mod tests {
 
     #[test]
     fn numbers_show_what_counts() {
-        assert_eq!(["4321", "43.2", "4.32", "0.432"].map(String::from), [4321.4, 43.21, 4.321, 0.4321].map(number));
+        assert_eq!(
+            ["4321", "43.2", "4.32", "0.432"].map(String::from),
+            [4321.4, 43.21, 4.321, 0.4321].map(number)
+        );
     }
 }

@@ -50,7 +50,11 @@ pub async fn run(scope: Scope, config: &Config, report: &mut Report) -> anyhow::
             busy.0.add(delays.0)?;
             school.close_session(session).await?;
         }
-        let note = format!("{CLIENTS} clients; p50 {:.1} ms, p99 {:.1} ms", busy.percentile_ms(50.0), busy.percentile_ms(99.0));
+        let note = format!(
+            "{CLIENTS} clients; p50 {:.1} ms, p99 {:.1} ms",
+            busy.percentile_ms(50.0),
+            busy.percentile_ms(99.0)
+        );
         let rate = Figure::new(NAME, "marks, committed and answered", median(ours), "/s");
         report.add(rate.beside("pgbench, same insert", median(peers), Some(AIM)).note(note));
 
@@ -60,7 +64,11 @@ pub async fn run(scope: Scope, config: &Config, report: &mut Report) -> anyhow::
         let at = format!("at {PACED_PER_SECOND} marks/s");
         report.add(Figure::new(NAME, format!("scan to answer, p50 {at}"), delays.percentile_ms(50.0), "ms"));
         let p99 = Figure::new(NAME, format!("scan to answer, p99 {at}"), delays.percentile_ms(99.0), "ms");
-        report.add(p99.at_most(P99_LIMIT_MS).note(format!("{} marks, longest {:.1} ms", delays.count(), delays.max_ms())));
+        report.add(p99.at_most(P99_LIMIT_MS).note(format!(
+            "{} marks, longest {:.1} ms",
+            delays.count(),
+            delays.max_ms()
+        )));
         Ok(())
     })
     .await

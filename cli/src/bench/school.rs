@@ -80,8 +80,10 @@ impl School {
             users::create(&mut *pool.acquire().await?, person).await?;
         }
         let class_id = office.class(teacher.id).await?;
-        let everybody: Vec<_> = (2..students + 2).map(|number| office.person(Role::Student, number)).collect();
-        let makers = everybody.chunks(students.div_ceil(MAKERS).max(1)).map(|some| office.enrol(class_id, some));
+        let everybody: Vec<_> =
+            (2..students + 2).map(|number| office.person(Role::Student, number)).collect();
+        let makers =
+            everybody.chunks(students.div_ceil(MAKERS).max(1)).map(|some| office.enrol(class_id, some));
         try_join_all(makers).await.context("making students")?;
         let (camera_id, key) = office.camera(class_id).await?;
 
@@ -126,8 +128,12 @@ impl School {
 
     async fn change(&self, command: SessionCommand) -> anyhow::Result<SessionId> {
         let request_id = RequestId(self.entropy.uuid_v4());
-        let request =
-            SessionRequest { request_id, requested_by: self.teacher_id, requested_at: self.clock.now(), command };
+        let request = SessionRequest {
+            request_id,
+            requested_by: self.teacher_id,
+            requested_at: self.clock.now(),
+            command,
+        };
         let message = Message::json(subject::request(RequestKind::Session), request_id, &request)?;
         match self.bus.ask(message, request_id, ANSWER).await?.result {
             OutcomeResult::Succeeded { answer: Answer::Session(session) } => Ok(session.session_id),
@@ -171,7 +177,8 @@ impl Office<'_> {
         };
         let mut tx = pool.begin().await?;
         classes::create(&mut tx, &class).await?;
-        let settings = ClassSettings { qr_ttl_seconds: A_DAY_S, late_after_seconds: A_DAY_S, ..Default::default() };
+        let settings =
+            ClassSettings { qr_ttl_seconds: A_DAY_S, late_after_seconds: A_DAY_S, ..Default::default() };
         classes::set_settings(&mut tx, class.id, settings, now).await?;
         tx.commit().await?;
         Ok(class.id)

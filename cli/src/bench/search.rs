@@ -48,7 +48,8 @@ pub async fn run(scope: Scope, report: &mut Report) -> anyhow::Result<()> {
             }
             let rounds = if scope.quick { 20 } else { 60 };
             let case = Case { templates, dimension, rounds };
-            let figures = tokio::task::spawn_blocking(move || case.measure()).await.context("searching")??;
+            let figures =
+                tokio::task::spawn_blocking(move || case.measure()).await.context("searching")??;
             figures.into_iter().for_each(|figure| report.add(figure));
         }
     }
@@ -86,7 +87,8 @@ impl Case {
         for (kind, name) in self.inexact() {
             gallery.rebuild(kind)?;
             let found = search_all(&gallery, &probes)?;
-            let same = found.nearest.iter().zip(&exact.nearest).filter(|(found, exact)| found == exact).count();
+            let same =
+                found.nearest.iter().zip(&exact.nearest).filter(|(found, exact)| found == exact).count();
             let recall = same as f64 / probes.len() as f64;
             figures.push(self.figure(&name, &found, scan, format!("recall@1 {recall:.3}")));
         }
@@ -106,9 +108,14 @@ impl Case {
         let Self { templates, dimension, .. } = self;
         let per_second = |took: Duration| 1.0 / took.as_secs_f64();
         let milliseconds = answers.typical.as_secs_f64() * 1e3;
-        Figure::new(NAME, format!("{templates} x {dimension}, {index}"), per_second(answers.typical), "searches/s")
-            .beside("reading the templates once", per_second(scan), None)
-            .note(format!("{milliseconds:.3} ms; {note}"))
+        Figure::new(
+            NAME,
+            format!("{templates} x {dimension}, {index}"),
+            per_second(answers.typical),
+            "searches/s",
+        )
+        .beside("reading the templates once", per_second(scan), None)
+        .note(format!("{milliseconds:.3} ms; {note}"))
     }
 
     /// Random directions: the hardest templates to tell apart by clusters.
@@ -129,8 +136,11 @@ impl Case {
             let along: f32 = noise.iter().zip(template).map(|(noise, value)| noise * value).sum();
             noise.iter_mut().zip(template).for_each(|(noise, value)| *noise -= along * value);
             normalise(&mut noise);
-            let mut probe: Vec<f32> =
-                noise.iter().zip(template).map(|(noise, value)| turned * noise + PROBE_SIMILARITY * value).collect();
+            let mut probe: Vec<f32> = noise
+                .iter()
+                .zip(template)
+                .map(|(noise, value)| turned * noise + PROBE_SIMILARITY * value)
+                .collect();
             normalise(&mut probe);
             probe
         };

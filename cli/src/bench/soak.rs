@@ -44,7 +44,8 @@ async fn watch_memory(services: &[ServiceProcess], minutes: u32) -> anyhow::Resu
     println!("  minute {}", names.join(" "));
     for minute in 1..=minutes {
         looks.tick().await;
-        let now = services.iter().map(|process| resident_mb(process.pid)).collect::<anyhow::Result<Vec<_>>>()?;
+        let now =
+            services.iter().map(|process| resident_mb(process.pid)).collect::<anyhow::Result<Vec<_>>>()?;
         let shown: Vec<_> = now.iter().map(|mb| format!("{mb:>14.1} MB")).collect();
         println!("  {minute:>6} {}", shown.join(" "));
         samples.iter_mut().zip(now).for_each(|(samples, mb)| samples.push(mb));
@@ -67,7 +68,8 @@ impl Trend {
         let middle = (count - 1.0) / 2.0;
         let places = || (0..samples.len()).map(|place| place as f64 - middle);
         let spread: f64 = places().map(|place| place * place).sum();
-        let slope = places().zip(samples).map(|(place, sample)| place * (sample - mean)).sum::<f64>() / spread;
+        let slope =
+            places().zip(samples).map(|(place, sample)| place * (sample - mean)).sum::<f64>() / spread;
         Self { mean, growth: if spread > 0.0 { slope * (count - 1.0) } else { 0.0 } }
     }
 }
