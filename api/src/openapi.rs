@@ -104,6 +104,6 @@ mod tests {
 
     #[test]
     fn completing_twice_changes_nothing() {
-        assert_eq!(complete(openapi()), openapi());
+        assert!(complete(openapi()) == openapi());
     }
 }

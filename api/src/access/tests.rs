@@ -182,7 +182,7 @@ async fn every_route_refuses_bad_calls_in_the_envelope() {
             let send = async |content_type: &str, body: Vec<u8>| {
                 client.send(method.clone(), &good, Some((content_type, body))).await
             };
-            send("application/json", b"{\"a\":".to_vec()).await.refused(400, "INVALID_INPUT");
+            send("application/json", b"{".to_vec()).await.refused(400, "INVALID_INPUT");
             send("application/json", b"[]".to_vec()).await.refused(422, "VALIDATION_FAILED");
             send("application/json", br#"{"unknownField":1}"#.to_vec())
                 .await

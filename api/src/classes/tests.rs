@@ -1,6 +1,6 @@
 use crate::testing::TestApi;
 use chrono::TimeDelta;
-use rollcall_schemas::role::Role;
+use rollcall_schemas::{id::UserId, role::Role};
 use rollcall_store::classes::{self, ClassSettings};
 use serde_json::json;
 
@@ -25,18 +25,18 @@ async fn a_teacher_adds_changes_and_deletes_a_class() {
 async fn only_an_administrator_says_who_teaches() {
     let test = TestApi::start().await;
     let class =
-        |teacher: &dyn serde::Serialize| json!({ "name": "N", "code": "N1", "teacherId": json!(teacher) });
+        |teacher: UserId| json!({ "name": "N", "code": "N1", "teacherId": teacher });
     let other = test.school.other_teacher;
-    test.teacher().post("/api/v1/classes", &class(&other)).await.refused(403, "AUTH_UNAUTHORIZED");
+    test.teacher().post("/api/v1/classes", &class(other)).await.refused(403, "AUTH_UNAUTHORIZED");
     test.admin()
-        .post("/api/v1/classes", &class(&test.school.student))
+        .post("/api/v1/classes", &class(test.school.student))
         .await
         .refused(422, "VALIDATION_FAILED");
     test.admin()
         .post("/api/v1/classes", &json!({ "name": "N", "code": "N1" }))
         .await
         .refused(422, "VALIDATION_FAILED");
-    test.admin().post("/api/v1/classes", &class(&other)).await.data();
+    test.admin().post("/api/v1/classes", &class(other)).await.data();
     let own = format!("/api/v1/classes/{}", test.school.class);
     test.teacher().put(&own, &json!({ "teacherId": other })).await.refused(403, "AUTH_UNAUTHORIZED");
     test.admin().put(&own, &json!({ "teacherId": other })).await.data();

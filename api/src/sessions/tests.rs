@@ -66,7 +66,7 @@ async fn a_session_from_plan_to_records() {
     let path = format!("/api/v1/sessions/{}", session["id"].as_str().unwrap());
 
     teacher.get(&format!("{path}/qr")).await.refused(409, "SESSION_NOT_ACTIVE");
-    teacher.post(&format!("{path}/qr"), &json!({})).await.refused(409, "SESSION_NOT_ACTIVE");
+    teacher.post(&format!("{path}/qr"), &json!({})).await.refused(409, "CONFLICT");
     let started = teacher.put(&format!("{path}/start"), &json!({})).await;
     assert_eq!((started.code(), &started.data()["session"]["status"]), ("SESSION_STARTED", &json!("active")));
     let code = &started.data()["qrCode"];
