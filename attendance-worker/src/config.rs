@@ -12,7 +12,7 @@ pub struct AttendanceConfig {
     pub scans_in_flight: usize,
     /// How many sightings are worked on at once, each on a database connection of its own.
     pub sightings_in_flight: usize,
-    /// How often due codes and sessions are looked for, in milliseconds.
+    /// How often due codes and sessions are looked for, in milliseconds; what is left behind or old, less often.
     pub timer_interval_ms: u64,
     /// How long published messages are kept, in days: longer than a camera may keep frames to itself, so that a late
     /// frame does not tell again who was seen.

@@ -34,9 +34,9 @@ use uuid::Uuid;
 const LEFT_BEHIND_AFTER: TimeDelta = TimeDelta::seconds(10);
 /// How many rows one act works on at most, so that none holds others for long.
 const ROWS: i64 = 500;
-/// How often the slower acts run.
-const SWEEP_EVERY: Duration = Duration::from_secs(5);
-const PURGE_EVERY: Duration = Duration::from_secs(60);
+/// The slower acts run once in so many times of the quick ones.
+const SWEEP_ONCE_IN: u32 = 10;
+const PURGE_ONCE_IN: u32 = 120;
 
 /// The timers of one worker.
 pub(crate) struct Timers {
@@ -47,13 +47,14 @@ pub(crate) struct Timers {
 impl Timers {
     /// Acts until `stop`.
     pub(crate) async fn run(self, stop: CancellationToken) {
-        let ticks = |period| {
+        let ticks = |period: Duration| {
             let mut ticks = interval(period);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             ticks
         };
+        let period = self.config.timer_interval();
         let (mut due, mut sweep, mut purge) =
-            (ticks(self.config.timer_interval()), ticks(SWEEP_EVERY), ticks(PURGE_EVERY));
+            (ticks(period), ticks(period * SWEEP_ONCE_IN), ticks(period * PURGE_ONCE_IN));
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,

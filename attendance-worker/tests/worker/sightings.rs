@@ -1,0 +1,175 @@
+//! Sightings: votes, certainty, doubt, late frames, and what the live feed is told.
+
+use crate::harness::{SOON, School, TRACE_ID, at, face, face_with, towards};
+use anyhow::Result;
+use rollcall_schemas::{
+    code::Code,
+    fact::{AttendanceStatus::*, Evidence, FactEvent},
+    request::SessionCommand,
+    sighting::{Candidate, Verdict},
+};
+use rollcall_store::{
+    classes::{self, ClassSettings},
+    enrolments,
+};
+
+#[tokio::test]
+async fn three_confident_looks_in_different_frames_make_a_record() -> Result<()> {
+    let school = School::open(2).await?;
+    let worker = school.work();
+    let session = school.lesson().await?;
+    school.enrol(school.students[0], towards(0, 1.0)).await?;
+    school.see(30, vec![face(0, 0.96)]).await?;
+    school.see(20, vec![face(0, 0.97)]).await?;
+    assert_eq!(school.rows(session).await?, []);
+    school.see(40, vec![face(0, 0.96)]).await?;
+    let rows = school.rows(session).await?;
+    assert_eq!(rows.len(), 1);
+    // From the earliest look, whatever the order in which they came.
+    assert_eq!((rows[0].marked_at, rows[0].status, rows[0].evidence), (at(20), Present, Evidence::Face));
+    assert!((rows[0].similarity.expect("it is a face") - 0.97).abs() < 1e-3);
+    assert_eq!(rows[0].trace_id.as_deref(), Some(TRACE_ID));
+    Ok(worker.stop(SOON).await?)
+}
+
+#[tokio::test]
+async fn one_certain_look_is_enough_unless_the_class_says_otherwise() -> Result<()> {
+    let school = School::open(2).await?;
+    let worker = school.work();
+    let session = school.lesson().await?;
+    school.enrol(school.students[0], towards(0, 1.0)).await?;
+    school.see(700, vec![face(0, 0.99)]).await?;
+    assert_eq!(school.records(session).await?[&school.students[0]], (Late, 700, Evidence::Face));
+    school.end(session, 1_000).await?;
+
+    let careful = ClassSettings { certain_is_enough: false, votes_wanted: 2, ..ClassSettings::default() };
+    classes::set_settings(&mut *school.pool.acquire().await?, school.class, careful, at(2_000)).await?;
+    let create = SessionCommand::Create { class_id: school.class, starts_at: at(2_000), ends_at: at(3_000) };
+    let session_id = school.command(1_500, create).await?.session_id;
+    school.command(2_000, SessionCommand::Start { session_id }).await?;
+    school.see(2_010, vec![face(0, 0.99)]).await?;
+    assert_eq!(school.rows(session_id).await?, []);
+    school.see(2_020, vec![face(0, 0.99)]).await?;
+    assert_eq!(school.records(session_id).await?[&school.students[0]], (Present, 10 + 2_000, Evidence::Face));
+    Ok(worker.stop(SOON).await?)
+}
+
+#[tokio::test]
+async fn doubt_is_for_a_person_to_decide() -> Result<()> {
+    let school = School::open(4).await?;
+    let worker = school.work();
+    let session = school.lesson().await?;
+    let [uncertain, twin, other_twin, known] = [0, 1, 2, 3].map(|n| school.students[n]);
+    school.enrol(uncertain, towards(0, 1.0)).await?;
+    school.enrol(twin, towards(1, 1.0)).await?;
+    school.enrol(other_twin, towards(1, 0.995)).await?;
+    school.enrol(known, towards(3, 1.0)).await?;
+    let stranger = Candidate { user_id: school.outsider, similarity: 0.99 };
+    let outside = face_with(towards(3, 0.96), vec![stranger], Verdict::Confident);
+    school.see(10, vec![face(0, 0.92), face(1, 0.99), outside]).await?;
+    school.see(20, vec![face(0, 0.93)]).await?;
+    assert_eq!(school.rows(session).await?, []);
+    let mut reviews: Vec<_> = school
+        .reviews(session)
+        .await?
+        .into_iter()
+        .map(|review| (review.reason, review.captured_at))
+        .collect();
+    reviews.sort();
+    let expected = ["look_alike", "outside_class", "uncertain"].map(|reason| (reason.to_owned(), at(10)));
+    assert_eq!(reviews, expected);
+    let told = school.fact_counts().await?;
+    assert_eq!(told["review.opened"], 3);
+    assert!(!told.contains_key("person.seen") && !told.contains_key("stranger.seen"), "{told:?}");
+    Ok(worker.stop(SOON).await?)
+}
+
+#[tokio::test]
+async fn a_frame_that_arrives_after_the_end_corrects_an_absence() -> Result<()> {
+    let school = School::open(2).await?;
+    let worker = school.work();
+    let session = school.lesson().await?;
+    school.enrol(school.students[0], towards(0, 1.0)).await?;
+    school.end(session, 1_000).await?;
+    let absent = (Absent, 1_000, Evidence::None);
+    assert_eq!(school.records(session).await?[&school.students[0]], absent);
+    school.see(1_000, vec![face(0, 0.99)]).await?;
+    assert_eq!(school.records(session).await?[&school.students[0]], absent);
+    school.see(999, vec![face(0, 0.99)]).await?;
+    let records = school.records(session).await?;
+    assert_eq!(records[&school.students[0]], (Late, 999, Evidence::Face));
+    assert_eq!(records[&school.students[1]], absent);
+    let corrected = school.facts().await?.into_iter().find_map(|fact| match fact.event {
+        FactEvent::AttendanceCorrected { student_id, from, to, .. } => Some((student_id, from, to)),
+        _ => None,
+    });
+    assert_eq!(corrected, Some((school.students[0], Absent, Late)));
+    Ok(worker.stop(SOON).await?)
+}
+
+#[tokio::test]
+async fn scan_and_face_meet_in_one_record_of_the_earlier() -> Result<()> {
+    let school = School::open(2).await?;
+    let worker = school.work();
+    let session = school.lesson().await?;
+    let token = school.token(session, 10).await?;
+    let [anna, bert] = [school.students[0], school.students[1]];
+    school.enrol(anna, towards(0, 1.0)).await?;
+    school.enrol(bert, towards(1, 1.0)).await?;
+    school.see(50, vec![face(0, 0.99)]).await?;
+    assert_eq!(school.scan(anna, token, 40).await?, Err(Code::AlreadyMarkedAttendance));
+    assert_eq!(school.scan(bert, token, 60).await?, Ok(Present));
+    school.see(55, vec![face(1, 0.99)]).await?;
+    let records = school.records(session).await?;
+    assert_eq!(records[&anna], (Present, 40, Evidence::Qr));
+    assert_eq!(records[&bert], (Present, 55, Evidence::Face));
+    Ok(worker.stop(SOON).await?)
+}
+
+#[tokio::test]
+async fn votes_before_the_request_to_start_is_handled_count_from_the_start() -> Result<()> {
+    let school = School::open(2).await?;
+    let worker = school.work();
+    let session_id = school.plan().await?;
+    school.enrol(school.students[0], towards(0, 1.0)).await?;
+    school.enrol(school.students[1], towards(1, 1.0)).await?;
+    school.see(20, vec![face(0, 0.99)]).await?;
+    school.see(9, vec![face(1, 0.99)]).await?;
+    assert_eq!(school.rows(session_id).await?, []);
+    school.command(10, SessionCommand::Start { session_id }).await?;
+    let records = school.records(session_id).await?;
+    assert_eq!(records.len(), 1);
+    assert_eq!(records[&school.students[0]], (Present, 20, Evidence::Face));
+    Ok(worker.stop(SOON).await?)
+}
+
+#[tokio::test]
+async fn only_those_who_were_in_the_class_are_marked() -> Result<()> {
+    let school = School::open(1).await?;
+    let worker = school.work();
+    let session = school.lesson().await?;
+    school.enrol(school.students[0], towards(0, 1.0)).await?;
+    school.enrol(school.outsider, towards(1, 1.0)).await?;
+    enrolments::end(&mut *school.pool.acquire().await?, school.students[0], Some(school.class), at(100))
+        .await?;
+    school.see(100, vec![face(0, 0.99), face(1, 0.99)]).await?;
+    assert_eq!(school.rows(session).await?, []);
+    school.see(99, vec![face(0, 0.99)]).await?;
+    assert_eq!(school.records(session).await?.len(), 1);
+    Ok(worker.stop(SOON).await?)
+}
+
+#[tokio::test]
+async fn who_is_seen_is_told_once_a_minute() -> Result<()> {
+    let school = School::open(1).await?;
+    let worker = school.work();
+    let known = Candidate { user_id: school.outsider, similarity: 0.97 };
+    let faces =
+        || vec![face_with(towards(1, 0.97), vec![known], Verdict::Confident), face(2, 0.3), face(3, 0.3)];
+    for seconds in [0, 30, 59, 60] {
+        school.see(seconds, faces()).await?;
+    }
+    let told = school.fact_counts().await?;
+    assert_eq!((told["person.seen"], told["stranger.seen"]), (2, 2));
+    Ok(worker.stop(SOON).await?)
+}
