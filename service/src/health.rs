@@ -39,7 +39,8 @@ pub struct Dependency {
 }
 
 impl HealthRegistry {
-    /// Adds a dependency, in the place of one of the same name: services that share a process share it. `check` is run whenever somebody asks; taking longer than `timeout` is not ready.
+    /// Adds a dependency, in the place of one of the same name: services that share a process share it. `check` is run
+    /// whenever somebody asks; taking longer than `timeout` is not ready.
     pub fn register<F, E>(
         &self,
         name: &'static str,

@@ -15,7 +15,7 @@ const DEADLINE: Duration = Duration::from_secs(30);
 
 async fn tables(pool: &sqlx::PgPool) -> i64 {
     let count = "SELECT count(*) FROM information_schema.tables WHERE table_schema = 'public'";
-    sqlx::query_scalar(count).fetch_one(pool).await.unwrap()
+    sqlx::query_scalar(count).fetch_one(pool).await.expect("the database is up")
 }
 
 #[tokio::test]
