@@ -48,12 +48,12 @@ fn a_folder_adds_packs_and_replaces_embedded_ones() {
     let folder = tempfile::tempdir().unwrap();
     let own = MANIFEST.replace("name = \"mtcnn-dlib\"", "name = \"own\"");
     fs::write(folder.path().join("own.toml"), own).unwrap();
-    fs::write(folder.path().join("other.toml"), MANIFEST.replace("confident = 0.958", "confident = 0.97"))
+    fs::write(folder.path().join("other.toml"), MANIFEST.replace("confident = 0.958", "confident = 0.955"))
         .unwrap();
     fs::write(folder.path().join("notes.txt"), "no manifest").unwrap();
     assert_eq!(packs(Some(folder.path())).unwrap().len(), packs(None).unwrap().len() + 1);
     assert_eq!(find_pack("own", Some(folder.path())).unwrap().name, "own");
-    assert_eq!(find_pack(DEFAULT_PACK, Some(folder.path())).unwrap().thresholds.confident, 0.97);
+    assert_eq!(find_pack(DEFAULT_PACK, Some(folder.path())).unwrap().thresholds.confident, 0.955);
     assert!(matches!(find_pack("own", None), Err(PackError::Unknown { .. })));
 }
 
