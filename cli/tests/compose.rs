@@ -24,8 +24,14 @@ fn file(name: &str) -> String {
 /// The composition, with anchors and merges resolved.
 fn compose() -> Value {
     let mut compose: Value = serde_yaml_ng::from_str(&file("compose.yaml")).unwrap();
-    compose.apply_merge().unwrap();
-    compose
+    // What is merged in may merge something in itself.
+    loop {
+        let before = compose.clone();
+        compose.apply_merge().unwrap();
+        if compose == before {
+            return compose;
+        }
+    }
 }
 
 fn services(compose: &Value) -> BTreeMap<String, &Mapping> {
