@@ -2,7 +2,7 @@
 
 use crate::{
     gallery::IndexKind,
-    models::{self, ModelsDir},
+    models::{self, ModelsDir, ModelsError},
     pack::{self, Pack, PackError},
     session::Provider,
 };
@@ -20,6 +20,9 @@ pub struct FaceConfig {
     pub packs_dir: Option<PathBuf>,
     /// Where weights and ONNX Runtime are kept; the user's cache folder when absent.
     pub models_dir: Option<PathBuf>,
+    /// ONNX Runtime's shared library, such as a build for GPUs; the pinned build that `rollcall models pull` fetches when
+    /// absent.
+    pub onnxruntime: Option<PathBuf>,
     /// Where networks run: `cpu`, `cuda` or `tensorrt`. What does not work falls back, and `rollcall doctor` says so.
     pub provider: Provider,
     /// Engines, each on a thread of its own; one per core when absent.
@@ -36,6 +39,7 @@ impl Default for FaceConfig {
             pack: pack::DEFAULT_PACK.into(),
             packs_dir: None,
             models_dir: None,
+            onnxruntime: None,
             provider: Provider::Cpu,
             inference_threads: None,
             index: IndexKind::Exact,
@@ -56,6 +60,14 @@ impl FaceConfig {
     /// Where weights and ONNX Runtime are kept.
     pub fn models_dir(&self) -> ModelsDir {
         ModelsDir::new(self.models_dir.clone().unwrap_or_else(models::default_models_dir))
+    }
+
+    /// ONNX Runtime's shared library. The pinned build is checked against its hash, one's own build is not.
+    ///
+    /// # Errors
+    /// When the pinned build is wanted and is not there, or altered.
+    pub fn runtime_library(&self) -> Result<PathBuf, ModelsError> {
+        self.onnxruntime.clone().map_or_else(|| self.models_dir().runtime_library(), Ok)
     }
 
     /// Engines.

@@ -131,7 +131,7 @@ pub fn open_pool(config: &FaceConfig) -> Result<Pool, FaceWorkerError> {
     let pack = config.pack()?;
     let models = config.models_dir();
     let folder = models.verify(&pack)?;
-    let runtime = Runtime::load(&models.runtime_library()?)?;
+    let runtime = Runtime::load(&config.runtime_library()?)?;
     let threads = config.inference_threads();
     let size = PoolConfig {
         max_frames: config.max_frames(),
