@@ -36,7 +36,7 @@ async fn a_killed_broker_means_come_back_and_the_retry_makes_no_duplicate() {
     assert!(scan.headers.contains_key("retry-after"));
     let not_ready = world.front.health.dependencies().await;
     assert!(
-        not_ready.iter().any(|dependency| dependency.name == "nats" && !dependency.ready),
+        not_ready.iter().any(|dependency| dependency.name == "ingest" && !dependency.ready),
         "{not_ready:?}"
     );
 
