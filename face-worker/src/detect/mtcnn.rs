@@ -86,7 +86,7 @@ impl Mtcnn {
         let mut found = Vec::new();
         let min_score = self.min_scores[0];
         self.proposal.run(batch, &mut |outputs| {
-            let [offsets, scores] = outputs else { return };
+            let [offsets, scores] = outputs else { unreachable!("two outputs were named") };
             let columns = scores.shape[3] as usize;
             let cells = scores.shape[2] as usize * columns;
             for (cell, &score) in scores.values[cells..].iter().enumerate() {
@@ -110,7 +110,7 @@ impl Mtcnn {
         let mut found = Vec::new();
         let min_score = self.min_scores[1];
         self.refinement.run(batch, &mut |outputs| {
-            let [offsets, scores] = outputs else { return };
+            let [offsets, scores] = outputs else { unreachable!("two outputs were named") };
             for (index, area) in boxes.iter().enumerate() {
                 let score = scores.values[index * 2 + 1];
                 if score > min_score {
@@ -128,7 +128,7 @@ impl Mtcnn {
         let mut found = Vec::new();
         let min_score = self.min_scores[2];
         self.output.run(batch, &mut |outputs| {
-            let [offsets, scores, landmarks] = outputs else { return };
+            let [offsets, scores, landmarks] = outputs else { unreachable!("three outputs were named") };
             for (index, area) in boxes.iter().enumerate() {
                 let score = scores.values[index * 2 + 1];
                 if score > min_score {

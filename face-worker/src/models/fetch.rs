@@ -133,6 +133,7 @@ impl<'p> Fetcher<'p> {
 
     /// Downloads an archive with pip and checks its hash; its path lives as long as the fetcher.
     pub(super) fn archive(&mut self, archive: &Archive<'_>) -> Result<PathBuf, ModelsError> {
+        self.workshop()?;
         self.say(&format!("fetching {} {}", archive.name, archive.version));
         self.workshop()?.download(archive)
     }
