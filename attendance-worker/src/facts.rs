@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use rollcall_schemas::{
     code::Code,
     fact::{AttendanceStatus, Fact, FactEvent, Scope},
-    id::{CameraId, FactId, UserId},
+    id::{CameraId, ClassId, FactId, UserId},
     scan::Scan,
     sighting::{Candidate, Face, Sighting},
 };
@@ -28,6 +28,32 @@ fn about(session: &Session) -> Scope {
 
 fn seen_by(camera_id: CameraId) -> Scope {
     Scope { camera_id: Some(camera_id), ..Scope::default() }
+}
+
+/// Counts what is committed, for the metrics.
+pub(crate) fn count(facts: &[Fact], now: DateTime<Utc>) {
+    for fact in facts {
+        let (change, status, marked_at, evidence) = match fact.event {
+            FactEvent::AttendanceRecorded { status, marked_at, evidence, .. } => {
+                ("recorded", status, marked_at, evidence)
+            }
+            FactEvent::AttendanceCorrected { to, marked_at, evidence, .. } => {
+                ("corrected", to, marked_at, evidence)
+            }
+            FactEvent::ReviewOpened { .. } => {
+                metrics::counter!("rollcall_attendance_reviews_total").increment(1);
+                continue;
+            }
+            _ => continue,
+        };
+        let (status, evidence) = (status.as_str(), evidence.as_str());
+        metrics::counter!(
+            "rollcall_attendance_records_total", "change" => change, "status" => status, "evidence" => evidence
+        )
+        .increment(1);
+        let delay = (now - marked_at).as_seconds_f64();
+        metrics::histogram!("rollcall_attendance_delay_seconds").record(delay.max(0.0));
+    }
 }
 
 /// `record` is the first of its student and session.
@@ -78,8 +104,9 @@ pub(crate) fn session_ended(
     fact(&[session.id.0.as_bytes()], ended_at, about(session), event)
 }
 
-pub(crate) fn qr_rotated(scope: Scope, code: &QrCode) -> Fact {
-    let QrCode { id, valid_from, expires_at, .. } = *code;
+pub(crate) fn qr_rotated(class_id: ClassId, code: &QrCode) -> Fact {
+    let QrCode { id, session_id, valid_from, expires_at, .. } = *code;
+    let scope = Scope { session_id: Some(session_id), class_id: Some(class_id), camera_id: None };
     let event = FactEvent::QrRotated { qr_token_id: id, valid_from, expires_at };
     fact(&[id.0.as_bytes()], valid_from, scope, event)
 }

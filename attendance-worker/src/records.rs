@@ -15,9 +15,9 @@ use rollcall_schemas::{
     id::{AttendanceId, UserId},
 };
 use rollcall_store::{
-    PgConnection,
+    PgConnection, StoreError,
     attendance::{self, Mark, Origin, Record},
-    classes::ClassSettings,
+    classes::{self, ClassSettings},
     looks::{self, Vote},
     sessions::{self, Session},
 };
@@ -68,18 +68,6 @@ impl Change {
             Some(before) => facts::corrected(&self.session, before.status, &self.record, self.cause),
         }
     }
-
-    fn count(&self) {
-        let mark = &self.record.mark;
-        let change = if self.before.is_some() { "corrected" } else { "recorded" };
-        metrics::counter!(
-            "rollcall_attendance_records_total",
-            "change" => change, "status" => mark.status.as_str(), "evidence" => mark.evidence.as_str()
-        )
-        .increment(1);
-        let delay = (self.record.recorded_at - mark.marked_at).as_seconds_f64();
-        metrics::histogram!("rollcall_attendance_delay_seconds").record(delay.max(0.0));
-    }
 }
 
 /// Writes `changes`, decided from rows that the transaction holds.
@@ -95,7 +83,6 @@ pub(crate) async fn write(tx: &mut PgConnection, changes: &[Change]) -> Result<(
     let revised: Vec<(Uuid, Record)> =
         revised.into_iter().map(|change| (change.cause, change.record.clone())).collect();
     attendance::revise(tx, &revised).await?;
-    changes.iter().for_each(Change::count);
     Ok(())
 }
 
@@ -137,13 +124,14 @@ pub(crate) async fn settle_votes(
 /// Like [`write`].
 pub(crate) async fn close(
     tx: &mut PgConnection,
-    (session, settings): (&Session, &ClassSettings),
+    session: &Session,
     ended_at: DateTime<Utc>,
     cause: &Cause,
 ) -> Result<(Vec<Fact>, u64), WorkError> {
     sessions::end(tx, session.id, ended_at).await?;
+    let settings = settings_of(tx, session).await?;
     let session = Session { ended_at: Some(ended_at), ..*session };
-    let mut changes = overtaken(tx, (&session, settings), cause).await?;
+    let mut changes = overtaken(tx, (&session, &settings), cause).await?;
     let absent = attendance::without_record(tx, session.id, session.class_id, ended_at).await?;
     changes.extend(
         absent.into_iter().map(|student| Change::new(session, student, (None, absence(ended_at)), cause)),
@@ -170,6 +158,14 @@ async fn overtaken(
         Some(Change::new(*session, student, (Some(before), mark), cause))
     };
     Ok(marks.into_iter().filter_map(change).collect())
+}
+
+/// The rules of a session: those of its class when it began, or is planned to.
+pub(crate) async fn settings_of(
+    tx: &mut PgConnection,
+    session: &Session,
+) -> Result<ClassSettings, StoreError> {
+    classes::settings(tx, session.class_id, session.started_at.unwrap_or(session.starts_at)).await
 }
 
 fn by_student(votes: Vec<Vote>) -> BTreeMap<UserId, Vec<Vote>> {

@@ -13,7 +13,7 @@ use crate::{
 use chrono::{DateTime, Utc};
 use futures::future::try_join_all;
 use rollcall_bus::{Delivery, HandleError, Handler};
-use rollcall_schemas::{code::Code, id::AttendanceId, outcome::Outcome, scan::Scan};
+use rollcall_schemas::{code::Code, fact::Fact, id::AttendanceId, outcome::Outcome, scan::Scan};
 use rollcall_store::{
     PgConnection, StoreError,
     attendance::{self, Mark, ScanContext, ScanQuestion},
@@ -111,7 +111,7 @@ impl RecordScan {
         let added: HashSet<Uuid> = outbox::enqueue_each(&mut tx, now, &messages).await?.into_iter().collect();
         tx.commit().await.map_err(StoreError::from)?;
         for decided in &decided {
-            decided.count();
+            decided.count(now);
         }
         let mut new = HashMap::<Uuid, Vec<OutboxMessage>>::new();
         for (scan_id, message) in messages.into_iter().filter(|(_, message)| added.contains(&message.id)) {
@@ -139,9 +139,9 @@ impl Handler for RecordScan {
 
 /// What came of one scan.
 struct Decided {
-    context: Option<ScanContext>,
-    refusal: Option<Code>,
     change: Option<Change>,
+    refusal: Option<Code>,
+    facts: Vec<Fact>,
     outcome: Outcome,
 }
 
@@ -194,7 +194,10 @@ impl Job {
             }
         };
         let change = context.zip(change).map(|(context, mark)| self.change(&context, (before, mark), now));
-        Decided { context, refusal, change, outcome }
+        let session = context.as_ref().map(|context| &context.session);
+        let refused = refusal.map(|code| facts::scan_refused(&self.scan, code, session));
+        let facts = change.iter().map(Change::fact).chain(refused).collect();
+        Decided { change, refusal, facts, outcome }
     }
 
     fn change(&self, context: &ScanContext, marks: (Option<Mark>, Mark), now: DateTime<Utc>) -> Change {
@@ -209,15 +212,13 @@ impl Job {
 impl Decided {
     /// The facts and the answer.
     fn messages(&self, job: &Job) -> Vec<OutboxMessage> {
-        let session = self.context.as_ref().map(|context| &context.session);
-        let refused = self.refusal.map(|code| facts::scan_refused(&job.scan, code, session));
-        let facts = self.change.iter().map(Change::fact).chain(refused);
-        let mut messages: Vec<_> = facts.map(|fact| OutboxMessage::fact(&fact)).collect();
+        let mut messages: Vec<_> = self.facts.iter().map(OutboxMessage::fact).collect();
         messages.push(OutboxMessage::outcome(&self.outcome));
         traced(messages, &job.trace.headers())
     }
 
-    fn count(&self) {
+    fn count(&self, now: DateTime<Utc>) {
+        facts::count(&self.facts, now);
         let result = self.refusal.map_or("recorded", Code::as_str);
         metrics::counter!("rollcall_attendance_scans_total", "result" => result).increment(1);
     }

@@ -5,7 +5,7 @@ use crate::{
     deps::{Deps, read, traced, until_uncrossed},
     error::WorkError,
     facts,
-    policy::session::{self, IllegalMove, Move},
+    policy::session::{self, Move},
     records::{self, Cause, Change},
     trace::Trace,
 };
@@ -13,7 +13,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use rollcall_bus::{Delivery, HandleError, Handler};
 use rollcall_schemas::{
     code::Code,
-    fact::{Fact, Scope, SessionState},
+    fact::{Fact, SessionState},
     id::{ClassId, QrTokenId, SessionId},
     outcome::{Answer, Refusal, SessionAnswer},
     request::{SessionCommand, SessionRequest},
@@ -25,15 +25,30 @@ use rollcall_store::{
     outbox::{self, OutboxMessage},
     sessions::{self, QrCode, Session},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use std::ops::Range;
 use tracing::Instrument;
 
 /// Handles the requests of kind `session`.
 pub(crate) struct ChangeSession(pub(crate) Deps);
 
-/// What came of a command: the answer and the facts, or why it is refused.
-type Done = Result<(SessionAnswer, Vec<Fact>), Refusal>;
+/// The answer to a command, and the facts that follow from it.
+type Done = (SessionAnswer, Vec<Fact>);
+
+/// Why a command is not carried out.
+#[derive(Debug)]
+enum NotDone {
+    /// It is refused, and has changed nothing.
+    Refused(Refusal),
+    /// It could not be decided.
+    Failed(WorkError),
+}
+
+impl<E: Into<WorkError>> From<E> for NotDone {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
 
 impl ChangeSession {
     async fn change(&self, request: &SessionRequest, trace: &Trace) -> Result<(), WorkError> {
@@ -41,11 +56,12 @@ impl ChangeSession {
         let cause = Cause { id: request.request_id.0, trace_id: trace.id(), handled_at: now };
         let mut tx = self.0.begin().await?;
         if outbox::begin_handling(&mut tx, cause.id, now).await? {
-            let done = Command { request, cause: &cause, entropy: &self.0.entropy }.run(&mut tx).await?;
-            let messages = traced(messages(request, done, now), &trace.headers());
-            outbox::enqueue(&mut tx, cause.id, now, &messages).await?;
+            let done = Command { request, cause: &cause, entropy: &self.0.entropy }.run(&mut tx).await;
+            let (messages, facts) = told(request, done, now)?;
+            outbox::enqueue(&mut tx, cause.id, now, &traced(messages, &trace.headers())).await?;
+            tx.commit().await.map_err(StoreError::from)?;
+            facts::count(&facts, now);
         }
-        tx.commit().await.map_err(StoreError::from)?;
         Ok(())
     }
 }
@@ -65,15 +81,21 @@ impl Handler for ChangeSession {
     }
 }
 
-fn messages(request: &SessionRequest, done: Done, now: DateTime<Utc>) -> Vec<OutboxMessage> {
+/// What is to be told of a command: the answer first, as whoever asked should not wait until every absence is told.
+fn told(
+    request: &SessionRequest,
+    done: Result<Done, NotDone>,
+    now: DateTime<Utc>,
+) -> Result<(Vec<OutboxMessage>, Vec<Fact>), WorkError> {
     let to = To { request_id: request.request_id, caller: request.requested_by, decided_at: now };
     let (outcome, facts) = match done {
         Ok((answer, facts)) => (to.succeeded(Answer::Session(answer)), facts),
-        Err(refusal) => (to.failed(refusal), Vec::new()),
+        Err(NotDone::Refused(refusal)) => (to.failed(refusal), Vec::new()),
+        Err(NotDone::Failed(error)) => return Err(error),
     };
-    // The answer goes first: whoever asked should not wait until every absence is told.
-    let facts = facts.iter().map(OutboxMessage::fact);
-    std::iter::once(OutboxMessage::outcome(&outcome)).chain(facts).collect()
+    let messages =
+        std::iter::once(OutboxMessage::outcome(&outcome)).chain(facts.iter().map(OutboxMessage::fact));
+    Ok((messages.collect(), facts))
 }
 
 /// A command that is being carried out.
@@ -84,25 +106,15 @@ struct Command<'a> {
 }
 
 impl Command<'_> {
-    async fn run(&self, tx: &mut PgConnection) -> Result<Done, WorkError> {
-        let (session_id, step) = match self.request.command {
+    async fn run(&self, tx: &mut PgConnection) -> Result<Done, NotDone> {
+        match self.request.command {
             SessionCommand::Create { class_id, starts_at, ends_at } => {
-                return self.create(tx, class_id, starts_at..ends_at).await;
+                self.create(tx, class_id, starts_at..ends_at).await
             }
-            SessionCommand::Start { session_id } => (session_id, Move::Start),
-            SessionCommand::End { session_id } => (session_id, Move::End),
-            SessionCommand::RotateQr { session_id } => (session_id, Move::RotateQr),
-        };
-        let Some(session) = sessions::lock(tx, session_id).await? else {
-            let details = json!({ "sessionId": session_id });
-            return Ok(Err(answers::refusal(Code::NotFound, "There is no such session.", details)));
-        };
-        let done = match step {
-            Move::Start => self.start(tx, &session).await?,
-            Move::End => self.end(tx, &session).await?,
-            Move::Announce | Move::RotateQr => self.rotate(tx, &session).await?,
-        };
-        Ok(done.map_err(|reason| answers::illegal(step, &session, reason)))
+            SessionCommand::Start { session_id } => self.start(tx, session_id).await,
+            SessionCommand::End { session_id } => self.end(tx, session_id).await,
+            SessionCommand::RotateQr { session_id } => self.rotate(tx, session_id).await,
+        }
     }
 
     async fn create(
@@ -110,18 +122,13 @@ impl Command<'_> {
         tx: &mut PgConnection,
         class_id: ClassId,
         planned: Range<DateTime<Utc>>,
-    ) -> Result<Done, WorkError> {
+    ) -> Result<Done, NotDone> {
         if planned.is_empty() {
             let details = json!({ "field": "endsAt" });
-            return Ok(Err(answers::refusal(
-                Code::ValidationFailed,
-                "A session ends after it begins.",
-                details,
-            )));
+            return Err(refuse(Code::ValidationFailed, "A session ends after it begins.", details));
         }
         if !classes::find(tx, class_id).await?.is_some_and(|class| class.is_active) {
-            let details = json!({ "classId": class_id });
-            return Ok(Err(answers::refusal(Code::NotFound, "There is no such class.", details)));
+            return Err(refuse(Code::NotFound, "There is no such class.", json!({ "classId": class_id })));
         }
         let session = Session {
             id: SessionId::derive(&[self.request.request_id.0.as_bytes()]),
@@ -133,65 +140,57 @@ impl Command<'_> {
             ended_at: None,
         };
         sessions::plan(tx, &session, self.request.requested_at).await?;
-        Ok(Ok((answer(&session), Vec::new())))
+        Ok((answer(&session), Vec::new()))
     }
 
-    async fn start(
-        &self,
-        tx: &mut PgConnection,
-        session: &Session,
-    ) -> Result<Result<(SessionAnswer, Vec<Fact>), IllegalMove>, WorkError> {
-        let started_at = match session::start(session, self.request.requested_at) {
-            Ok(started_at) => started_at,
-            Err(reason) => return Ok(Err(reason)),
-        };
-        sessions::start(tx, session.id, started_at).await?;
-        let session = Session { state: SessionState::Active, started_at: Some(started_at), ..*session };
+    async fn start(&self, tx: &mut PgConnection, id: SessionId) -> Result<Done, NotDone> {
+        let session = lock(tx, id).await?;
+        let started_at = session::start(&session, self.request.requested_at)
+            .map_err(|reason| NotDone::Refused(answers::illegal(Move::Start, &session, reason)))?;
+        sessions::start(tx, id, started_at).await?;
+        let session = Session { state: SessionState::Active, started_at: Some(started_at), ..session };
         let settings = classes::settings(tx, session.class_id, started_at).await?;
-        let code =
-            draw_code(session.id, started_at..session::code_expiry(started_at, &settings), self.entropy);
+        let code = draw_code(id, started_at..session::code_expiry(started_at, &settings), self.entropy);
         sessions::add_code(tx, &code).await?;
         // Faces seen before this request was handled, but after it was made.
         let changes = records::settle_votes(tx, (&session, &settings), None, self.cause).await?;
-        let mut facts = vec![facts::session_started(&session, started_at), rotated(&session, &code)];
+        let mut facts =
+            vec![facts::session_started(&session, started_at), facts::qr_rotated(session.class_id, &code)];
         facts.extend(changes.iter().map(Change::fact));
-        Ok(Ok((answer_with_code(&session, &code), facts)))
+        Ok((answer_with_code(&session, &code), facts))
     }
 
-    async fn end(
-        &self,
-        tx: &mut PgConnection,
-        session: &Session,
-    ) -> Result<Result<(SessionAnswer, Vec<Fact>), IllegalMove>, WorkError> {
-        let ended_at = match session::end(session, self.request.requested_at) {
-            Ok(ended_at) => ended_at,
-            Err(reason) => return Ok(Err(reason)),
-        };
-        let began = session.started_at.unwrap_or(session.starts_at);
-        let settings = classes::settings(tx, session.class_id, began).await?;
-        let (facts, records) = records::close(tx, (session, &settings), ended_at, self.cause).await?;
-        let session = Session { state: SessionState::Completed, ..*session };
-        Ok(Ok((SessionAnswer { attendance_count: Some(records), ..answer(&session) }, facts)))
+    async fn end(&self, tx: &mut PgConnection, id: SessionId) -> Result<Done, NotDone> {
+        let session = lock(tx, id).await?;
+        let ended_at = session::end(&session, self.request.requested_at)
+            .map_err(|reason| NotDone::Refused(answers::illegal(Move::End, &session, reason)))?;
+        let (facts, records) = records::close(tx, &session, ended_at, self.cause).await?;
+        let session = Session { state: SessionState::Completed, ..session };
+        Ok((SessionAnswer { attendance_count: Some(records), ..answer(&session) }, facts))
     }
 
-    async fn rotate(
-        &self,
-        tx: &mut PgConnection,
-        session: &Session,
-    ) -> Result<Result<(SessionAnswer, Vec<Fact>), IllegalMove>, WorkError> {
-        let asked_at = match session::rotate(session, self.request.requested_at) {
-            Ok(asked_at) => asked_at,
-            Err(reason) => return Ok(Err(reason)),
-        };
+    async fn rotate(&self, tx: &mut PgConnection, id: SessionId) -> Result<Done, NotDone> {
+        let session = lock(tx, id).await?;
+        let asked_at = session::rotate(&session, self.request.requested_at)
+            .map_err(|reason| NotDone::Refused(answers::illegal(Move::RotateQr, &session, reason)))?;
         // After the code that it replaces, or that one would stay the newest.
-        let newest = sessions::newest_code(tx, session.id).await?;
+        let newest = sessions::newest_code(tx, id).await?;
         let from = newest.map_or(asked_at, |code| asked_at.max(code.valid_from + TimeDelta::microseconds(1)));
         let settings = classes::settings(tx, session.class_id, from).await?;
-        let code = draw_code(session.id, from..session::code_expiry(from, &settings), self.entropy);
-        sessions::retire_codes(tx, session.id, from).await?;
+        let code = draw_code(id, from..session::code_expiry(from, &settings), self.entropy);
+        sessions::retire_codes(tx, id, from).await?;
         sessions::add_code(tx, &code).await?;
-        Ok(Ok((answer_with_code(session, &code), vec![rotated(session, &code)])))
+        Ok((answer_with_code(&session, &code), vec![facts::qr_rotated(session.class_id, &code)]))
     }
+}
+
+async fn lock(tx: &mut PgConnection, id: SessionId) -> Result<Session, NotDone> {
+    let session = sessions::lock(tx, id).await?;
+    session.ok_or_else(|| refuse(Code::NotFound, "There is no such session.", json!({ "sessionId": id })))
+}
+
+fn refuse(code: Code, message: &str, details: Value) -> NotDone {
+    NotDone::Refused(answers::refusal(code, message, details))
 }
 
 /// A new code of a session. Its id, unlike its token, is a function of session and time.
@@ -204,11 +203,6 @@ pub(crate) fn draw_code(session_id: SessionId, valid: Range<DateTime<Utc>>, entr
         valid_from: valid.start,
         expires_at: valid.end,
     }
-}
-
-fn rotated(session: &Session, code: &QrCode) -> Fact {
-    let scope = Scope { session_id: Some(session.id), class_id: Some(session.class_id), camera_id: None };
-    facts::qr_rotated(scope, code)
 }
 
 fn answer(session: &Session) -> SessionAnswer {

@@ -20,7 +20,7 @@ use rollcall_schemas::{
     sighting::{Candidate, Face, Sighting},
 };
 use rollcall_store::{
-    PgConnection, StoreError, classes, faces,
+    PgConnection, StoreError, faces,
     ledger::{self, AcceptedFrame},
     looks::{self, Review, Vote},
     outbox::{self, OutboxMessage},
@@ -43,14 +43,16 @@ impl RecordSighting {
         // First of all, and for every message: each sequence of FRAMES needs an outcome, a replayed one too.
         ledger::mark_processed(&mut tx, &frame(sighting)).await?;
         let cause = Cause { id: sighting.sighting_id.0, trace_id: trace.id(), handled_at: now };
+        let mut facts = Vec::new();
         if !sighting.faces.is_empty() && outbox::begin_handling(&mut tx, cause.id, now).await? {
-            let mut facts = decide(&mut tx, sighting, &cause).await?;
+            facts = decide(&mut tx, sighting, &cause).await?;
             // In the order of their ids, as two sightings may be about to tell of the same people.
             facts.sort_by_key(|fact| fact.fact_id);
             let messages = traced(facts.iter().map(OutboxMessage::fact).collect(), &trace.headers());
             outbox::enqueue(&mut tx, cause.id, now, &messages).await?;
         }
         tx.commit().await.map_err(StoreError::from)?;
+        facts::count(&facts, now);
         Ok(())
     }
 }
@@ -123,8 +125,7 @@ async fn vote(
         return Ok(Vec::new());
     }
     looks::add_votes(tx, session.id, &votes).await?;
-    let settings =
-        classes::settings(tx, session.class_id, session.started_at.unwrap_or(session.starts_at)).await?;
+    let settings = records::settings_of(tx, session).await?;
     let students: Vec<UserId> = votes.iter().map(|vote| vote.student_id).collect();
     let changes = records::settle_votes(tx, (session, &settings), Some(&students), cause).await?;
     Ok(changes.iter().map(Change::fact).collect())
@@ -152,7 +153,6 @@ async fn question(
     }
     let reviews: Vec<Review> = reviews.into_values().collect();
     let opened = looks::open_reviews(tx, &reviews).await?;
-    metrics::counter!("rollcall_attendance_reviews_total").increment(opened.len() as u64);
     let opened = reviews.iter().filter(|review| opened.contains(&review.id));
     Ok(opened.map(|review| facts::review_opened(session, review)).collect())
 }

@@ -15,15 +15,11 @@ use crate::{
     trace::Trace,
 };
 use chrono::TimeDelta;
-use rollcall_schemas::{
-    fact::{Fact, Scope},
-    id::FactId,
-    subject::Stream,
-};
+use rollcall_schemas::{fact::Fact, id::FactId, subject::Stream};
 use rollcall_store::{
     StoreError, classes, ledger,
     outbox::{self, OutboxMessage},
-    sessions::{self, DueCode, Session},
+    sessions::{self, Session},
 };
 use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
@@ -96,7 +92,7 @@ impl Timers {
             }
             let code = draw_code(due.session_id, valid, &self.deps.entropy);
             if sessions::add_code(&mut tx, &code).await? {
-                let fact = facts::qr_rotated(scope(&due), &code);
+                let fact = facts::qr_rotated(due.class_id, &code);
                 outbox::enqueue(&mut tx, code.id.0, now, &told(&[fact])).await?;
                 causes.push(code.id.0);
             }
@@ -123,11 +119,10 @@ impl Timers {
         let mut tx = self.deps.begin().await?;
         let Some(session) = sessions::lock_overdue(&mut tx, now).await? else { return Ok(None) };
         let cause = Cause { id: end_of(&session), trace_id: Trace::current().id(), handled_at: now };
-        let began = session.started_at.unwrap_or(session.starts_at);
-        let settings = classes::settings(&mut tx, session.class_id, began).await?;
-        let (facts, _) = records::close(&mut tx, (&session, &settings), session.ends_at, &cause).await?;
+        let (facts, _) = records::close(&mut tx, &session, session.ends_at, &cause).await?;
         outbox::enqueue(&mut tx, cause.id, now, &told(&facts)).await?;
         tx.commit().await.map_err(StoreError::from)?;
+        facts::count(&facts, now);
         Ok(Some(cause.id))
     }
 
@@ -167,8 +162,4 @@ fn end_of(session: &Session) -> Uuid {
 
 fn told(facts: &[Fact]) -> Vec<OutboxMessage> {
     traced(facts.iter().map(OutboxMessage::fact).collect(), &Trace::current().headers())
-}
-
-fn scope(due: &DueCode) -> Scope {
-    Scope { session_id: Some(due.session_id), class_id: Some(due.class_id), camera_id: None }
 }

@@ -3,7 +3,11 @@
 use crate::harness::{SOON, School, at};
 use anyhow::Result;
 use rollcall_schemas::{
-    fact::{AttendanceStatus::*, Evidence, FactEvent, SessionState},
+    code::Code,
+    fact::{AttendanceStatus::*, Evidence, Fact, FactEvent, SessionState},
+    id::SessionId,
+    outcome::{Outcome, OutcomeResult, Refusal},
+    request::SessionCommand,
     subject::Stream,
 };
 use rollcall_store::{
@@ -11,9 +15,11 @@ use rollcall_store::{
     session_views,
 };
 use rollcall_test_support::eventually;
-use std::time::Duration;
+use serde_json::Value;
 
-async fn facts(school: &School, name: &str, wanted: usize) -> Result<Vec<rollcall_schemas::fact::Fact>> {
+const DAY: i64 = 86_400;
+
+async fn facts(school: &School, name: &str, wanted: usize) -> Result<Vec<Fact>> {
     eventually(&format!("{wanted} facts {name}"), SOON, || async {
         let told = school.fact_counts().await.ok()?;
         (told.get(name).copied().unwrap_or_default() >= wanted).then_some(())
@@ -22,7 +28,7 @@ async fn facts(school: &School, name: &str, wanted: usize) -> Result<Vec<rollcal
     Ok(school.facts().await?.into_iter().filter(|fact| fact.event.name() == name).collect())
 }
 
-async fn state(school: &School, session: rollcall_schemas::id::SessionId) -> Result<SessionState> {
+async fn state(school: &School, session: SessionId) -> Result<SessionState> {
     let mut connection = school.pool.acquire().await?;
     Ok(session_views::find(&mut connection, session).await?.expect("it exists").state)
 }
@@ -84,22 +90,41 @@ async fn a_session_is_pending_shortly_before_it_begins() -> Result<()> {
         (state(&school, session).await.ok()? == SessionState::Pending).then_some(())
     })
     .await;
-    school.command(0, rollcall_schemas::request::SessionCommand::Start { session_id: session }).await?;
+    school.command(0, SessionCommand::Start { session_id: session }).await?;
+    Ok(worker.stop(SOON).await?)
+}
+
+#[tokio::test]
+async fn what_is_too_old_to_come_again_is_forgotten() -> Result<()> {
+    let school = School::open(1).await?;
+    let [old, young] = [(); 2].map(|()| school.entropy.uuid_v4());
+    let mut tx = school.pool.begin().await?;
+    outbox::begin_handling(&mut tx, old, at(0)).await?;
+    outbox::begin_handling(&mut tx, young, at(2 * DAY)).await?;
+    tx.commit().await?;
+    school.clock.set(at(36 * DAY));
+    let worker = school.work();
+    // Asked within transactions that are given up.
+    eventually("the old one to be forgotten", SOON, || async {
+        let mut tx = school.pool.begin().await.ok()?;
+        outbox::begin_handling(&mut tx, old, at(0)).await.ok()?.then_some(())
+    })
+    .await;
+    let mut tx = school.pool.begin().await?;
+    assert!(!outbox::begin_handling(&mut tx, young, at(0)).await?);
+    drop(tx);
     Ok(worker.stop(SOON).await?)
 }
 
 #[tokio::test]
 async fn what_a_crash_left_in_the_outbox_is_published_once() -> Result<()> {
     let school = School::open(1).await?;
-    let outcome = rollcall_schemas::outcome::Outcome {
+    let refusal = Refusal { code: Code::Conflict, message: "No.".into(), details: Value::Null };
+    let outcome = Outcome {
         request_id: school.entropy.uuid_v4().into(),
         caller: school.teacher,
         decided_at: at(0),
-        result: rollcall_schemas::outcome::OutcomeResult::Failed(rollcall_schemas::outcome::Refusal {
-            code: rollcall_schemas::code::Code::Conflict,
-            message: "No.".into(),
-            details: serde_json::Value::Null,
-        }),
+        result: OutcomeResult::Failed(refusal),
     };
     let mut tx = school.pool.begin().await?;
     let cause = school.entropy.uuid_v4();
@@ -112,7 +137,7 @@ async fn what_a_crash_left_in_the_outbox_is_published_once() -> Result<()> {
     });
     assert_eq!(found.await, outcome);
     for worker in workers {
-        worker.stop(Duration::from_secs(10)).await?;
+        worker.stop(SOON).await?;
     }
     assert_eq!(school.bus.stream(Stream::Outcomes).await?.last_sequence, 1);
     Ok(())
