@@ -25,17 +25,16 @@ use tokio::net::TcpListener;
 pub const STOP_GRACE: Duration = Duration::from_secs(20);
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What services stand on.
+/// What every service stands on. The database is not part of it: cameras and scans are served without one.
 pub struct Foundation {
     pub bus: Bus,
-    pub pool: Pool<Postgres>,
     pub clock: Clock,
     pub entropy: Entropy,
     pub health: HealthRegistry,
 }
 
 impl Foundation {
-    /// Connects to the log and sees that its streams are there. The database may be down: its pool connects when used.
+    /// Connects to the log and sees that its streams are there.
     pub async fn lay(config: &Config, client: &str) -> anyhow::Result<Self> {
         let bus = Bus::connect(&config.nats, client).await.context("connecting to the log")?;
         bus.ensure_streams().await.context("preparing the log")?;
@@ -45,8 +44,7 @@ impl Foundation {
             let log = log.clone();
             async move { log.ready().await.map(|_| ()) }
         });
-        let pool = config.open_database().context("reading database.url")?;
-        Ok(Self { bus, pool, clock: Clock::real(), entropy: Entropy::real(), health })
+        Ok(Self { bus, clock: Clock::real(), entropy: Entropy::real(), health })
     }
 
     fn ingest(&self, config: &Config, lifecycle: &Lifecycle) -> OpenApiRouter {
@@ -60,9 +58,14 @@ impl Foundation {
         rollcall_ingest::start(config.ingest.clone(), deps, lifecycle).router
     }
 
-    async fn api(&self, config: &Config, lifecycle: &Lifecycle) -> anyhow::Result<OpenApiRouter> {
+    async fn api(
+        &self,
+        config: &Config,
+        pool: Pool<Postgres>,
+        lifecycle: &Lifecycle,
+    ) -> anyhow::Result<OpenApiRouter> {
         let deps = ApiDeps {
-            pool: self.pool.clone(),
+            pool,
             bus: self.bus.clone(),
             clock: self.clock.clone(),
             entropy: self.entropy.clone(),
@@ -73,10 +76,10 @@ impl Foundation {
         Ok(rollcall_api::router(&api))
     }
 
-    fn attendance_worker(&self, config: &Config, lifecycle: &Lifecycle) {
+    fn attendance_worker(&self, config: &Config, pool: Pool<Postgres>, lifecycle: &Lifecycle) {
         let deps = attendance_worker::Deps {
             bus: self.bus.clone(),
-            pool: self.pool.clone(),
+            pool,
             clock: self.clock.clone(),
             entropy: self.entropy.clone(),
         };
@@ -93,12 +96,17 @@ impl Foundation {
 }
 
 /// Starts every service and answers with the router of them all.
-pub async fn everything(config: &Config, foundation: &Foundation, lifecycle: &Lifecycle) -> anyhow::Result<Router> {
+pub async fn everything(
+    config: &Config,
+    foundation: &Foundation,
+    pool: &Pool<Postgres>,
+    lifecycle: &Lifecycle,
+) -> anyhow::Result<Router> {
     let door = foundation.ingest(config, &lifecycle.part("ingest"));
-    let api = foundation.api(config, &lifecycle.part("api")).await?;
+    let api = foundation.api(config, pool.clone(), &lifecycle.part("api")).await?;
     #[cfg(feature = "face")]
     foundation.face_worker(config, &lifecycle.part("face-worker")).await?;
-    foundation.attendance_worker(config, &lifecycle.part("attendance-worker"));
+    foundation.attendance_worker(config, pool.clone(), &lifecycle.part("attendance-worker"));
     Ok(documented(door.merge(api)))
 }
 
@@ -122,7 +130,7 @@ pub async fn api(config: Config) -> anyhow::Result<()> {
     let foundation = Foundation::lay(&config, "rollcall-api").await?;
     let lifecycle = Lifecycle::new("api");
     let door = lifecycle.part("http");
-    let (router, _) = foundation.api(&config, &lifecycle).await?.split_for_parts();
+    let (router, _) = foundation.api(&config, open_database(&config)?, &lifecycle).await?.split_for_parts();
     let router = router.merge(rollcall_api::docs(contract::openapi()));
     serve_until_stopped(router, &config, &foundation, &lifecycle, &door).await
 }
@@ -141,14 +149,19 @@ pub async fn face_worker(config: Config) -> anyhow::Result<()> {
 pub async fn attendance_worker(config: Config) -> anyhow::Result<()> {
     let foundation = Foundation::lay(&config, "rollcall-attendance-worker").await?;
     let lifecycle = Lifecycle::new("attendance-worker");
-    foundation.attendance_worker(&config, &lifecycle.part("worker"));
+    foundation.attendance_worker(&config, open_database(&config)?, &lifecycle.part("worker"));
     let door = lifecycle.part("http");
     serve_until_stopped(Router::new(), &config, &foundation, &lifecycle, &door).await
 }
 
+/// The database may be down: its pool connects when used.
+pub fn open_database(config: &Config) -> anyhow::Result<Pool<Postgres>> {
+    config.open_database().context("reading database.url")
+}
+
 /// Brings the schema up to date.
 pub async fn migrate(config: &Config) -> anyhow::Result<()> {
-    rollcall_store::migrate(&config.open_database()?).await.context("migrating the database")
+    rollcall_store::migrate(&open_database(config)?).await.context("migrating the database")
 }
 
 /// Serves `router`, with health and metrics beside it, as a task of `door`.

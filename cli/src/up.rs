@@ -25,6 +25,7 @@ use tokio::net::TcpListener;
 /// A running deployment.
 pub struct System {
     foundation: Foundation,
+    pool: Pool<Postgres>,
     lifecycle: Lifecycle,
     address: SocketAddr,
     servers: Servers,
@@ -60,11 +61,12 @@ pub async fn start(mut config: Config) -> anyhow::Result<System> {
     let door = lifecycle.part("http");
     let foundation = Foundation::lay(&config, "rollcall-up").await?;
     run::migrate(&config).await?;
-    let router = run::everything(&config, &foundation, &lifecycle).await?;
+    let pool = run::open_database(&config)?;
+    let router = run::everything(&config, &foundation, &pool, &lifecycle).await?;
     let listener = TcpListener::bind(config.listen).await.with_context(|| format!("listening on {}", config.listen))?;
     let address = listener.local_addr()?;
     run::serve(router, listener, &config, &foundation, &door);
-    Ok(System { foundation, lifecycle, address, servers, bcrypt_cost: config.api.bcrypt_cost })
+    Ok(System { foundation, pool, lifecycle, address, servers, bcrypt_cost: config.api.bcrypt_cost })
 }
 
 impl System {
@@ -75,7 +77,7 @@ impl System {
 
     /// Its database.
     pub fn pool(&self) -> &Pool<Postgres> {
-        &self.foundation.pool
+        &self.pool
     }
 
     /// Sees that there is an administrator with this e-mail; one that is there stays as it is.
@@ -91,8 +93,8 @@ impl System {
             password: password.clone(),
             bcrypt_cost: self.bcrypt_cost,
         };
-        let Foundation { pool, clock, entropy, .. } = &self.foundation;
-        match rollcall_api::create_user(pool, clock, entropy, admin).await {
+        let Foundation { clock, entropy, .. } = &self.foundation;
+        match rollcall_api::create_user(&self.pool, clock, entropy, admin).await {
             Ok(_) | Err(BootstrapError::Store(StoreError::Taken { .. })) => Ok(()),
             Err(error) => Err(error.into()),
         }
@@ -104,7 +106,7 @@ impl System {
     /// When a part had failed.
     pub async fn stop(mut self) -> anyhow::Result<()> {
         let stopped = self.lifecycle.stop(STOP_GRACE).await;
-        self.foundation.pool.close().await;
+        self.pool.close().await;
         self.servers.stop().await;
         Ok(stopped?)
     }

@@ -7,8 +7,10 @@ use serde_yaml_ng::{Mapping, Value};
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::PathBuf,
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
+    time::Duration,
 };
+use tokio::io::{AsyncBufReadExt, BufReader};
 
 /// The services that run our binary for good, by their commands.
 const SERVICES: [&str; 4] = ["api", "attendance-worker", "face-worker", "ingest"];
@@ -245,4 +247,37 @@ fn what_a_service_names_exists() {
             assert!(file("Dockerfile").contains(&format!(" AS {target}\n")), "{name}: {target}");
         }
     }
+}
+
+#[tokio::test]
+async fn ingest_starts_with_the_log_alone() {
+    let broker = rollcall_test_support::own_broker().await;
+    let mut environment = environment(ours(&compose())["ingest"]);
+    environment.retain(|name, _| !name.starts_with("ROLLCALL_NATS__"));
+    environment.insert("NATS_URL".into(), broker.url());
+    environment.insert("ROLLCALL_LISTEN".into(), "127.0.0.1:0".into());
+    let folder = tempfile::tempdir().unwrap();
+    environment.insert("ROLLCALL_INGEST__SNAPSHOT_FOLDER".into(), folder.path().display().to_string());
+    let mut service = tokio::process::Command::new(env!("CARGO_BIN_EXE_rollcall"))
+        .arg("ingest")
+        .env_clear()
+        .envs(&environment)
+        .current_dir(folder.path())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(service.stderr.take().unwrap()).lines();
+    let mut said = String::new();
+    let listens = async {
+        while let Some(line) = lines.next_line().await.unwrap() {
+            if line.contains("listening") {
+                return true;
+            }
+            said = format!("{said}\n{line}");
+        }
+        false
+    };
+    let listens = tokio::time::timeout(Duration::from_secs(60), listens).await;
+    assert_eq!(listens, Ok(true), "it said:{said}");
 }
