@@ -107,3 +107,34 @@ async fn organisation(
     organisations::create(db, &new, clock.now()).await?;
     Ok(new.id)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rollcall_test_support::{TestDatabase, test_clock};
+
+    #[tokio::test]
+    async fn the_organisation_is_made_once_and_rules_hold() {
+        let (database, clock, entropy) = (TestDatabase::create().await, test_clock(), Entropy::seeded(1));
+        let user = |email: &str, password: &str| FirstUser {
+            organisation: "School".into(),
+            email: email.into(),
+            full_name: "Ada".into(),
+            role: Role::Admin,
+            password: Secret::new(password),
+            bcrypt_cost: 4,
+        };
+        let create = async |user| create_user(database.pool(), &clock, &entropy, user).await;
+        let first = create(user("a@school.example", "Correct-horse-1")).await.unwrap();
+        let second = create(user("b@school.example", "Correct-horse-1")).await.unwrap();
+        let mut db = database.pool().acquire().await.unwrap();
+        let first = users::find(&mut db, first).await.unwrap().unwrap();
+        let second = users::find(&mut db, second).await.unwrap().unwrap();
+        assert_eq!(first.organisation_id, second.organisation_id);
+
+        let again = create(user("A@school.example", "Correct-horse-1")).await;
+        assert!(matches!(again, Err(BootstrapError::Store(StoreError::Taken { .. }))));
+        let weak = create(user("c@school.example", "password")).await;
+        assert!(matches!(weak, Err(BootstrapError::Invalid(text)) if text.contains("password")));
+    }
+}

@@ -102,6 +102,17 @@ mod tests {
         insta::assert_json_snapshot!(openapi());
     }
 
+    #[tokio::test]
+    async fn the_document_and_its_pages_are_served() {
+        let test = crate::testing::TestApi::start().await;
+        let client = test.edge.client();
+        let get =
+            async |path| client.request(http::Method::GET, path).send().await.unwrap().text().await.unwrap();
+        let served: serde_json::Value = serde_json::from_str(&get("/openapi.json").await).unwrap();
+        assert_eq!(served["paths"]["/api/v1/events"]["get"]["tags"][0], "events");
+        assert!(get("/docs/").await.contains("swagger-ui"));
+    }
+
     #[test]
     fn completing_twice_changes_nothing() {
         assert!(complete(openapi()) == openapi());

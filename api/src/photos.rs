@@ -5,7 +5,7 @@ use axum::{
     extract::{FromRequest, Request},
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
-use http::header::CONTENT_TYPE;
+use http::{HeaderValue, header::CONTENT_TYPE};
 use rollcall_service::http::{Json, Multipart, Problem};
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -25,7 +25,7 @@ impl<S: Send + Sync> FromRequest<S> for Photos {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let content_type = request.headers().get(CONTENT_TYPE).map(|value| value.as_bytes());
+        let content_type = request.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes);
         if content_type.is_some_and(|value| value.starts_with(b"multipart/form-data")) {
             return from_parts(Multipart::from_request(request, state).await?).await;
         }

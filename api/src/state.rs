@@ -252,7 +252,7 @@ impl Api {
                 Ok(count) => tracing::info!(count, "messages that were left behind are published"),
                 Err(DeliverError::Store(error)) => tracing::debug!(%error, "the outbox cannot be read"),
                 Err(DeliverError::Publish(error)) => {
-                    tracing::debug!(%error, "the outbox cannot be published")
+                    tracing::debug!(%error, "the outbox cannot be published");
                 }
             }
         }
@@ -265,3 +265,6 @@ async fn publish(bus: &Bus, message: OutboxMessage) -> Result<(), PublishError> 
     let message = Message::new(subject, id, payload).with_headers(trace.into_iter().collect());
     bus.publish(message).await.map(drop)
 }
+
+#[cfg(test)]
+mod tests;

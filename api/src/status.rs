@@ -35,3 +35,21 @@ pub(crate) async fn get_status(State(api): State<Api>) -> Success<StatusData> {
     let status = if parts.values().all(|ready| *ready) { "ok" } else { "degraded" };
     Success::ok(StatusData { status, version: env!("CARGO_PKG_VERSION"), parts })
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::TestApi;
+    use serde_json::json;
+    use std::time::Duration;
+
+    #[tokio::test]
+    async fn anybody_learns_what_is_ready_and_no_reasons() {
+        let test = TestApi::start().await;
+        let fails = || async { Err::<(), _>("at secret-host:5432") };
+        test.api.health().register("postgres", Duration::from_secs(1), fails);
+        let status = test.edge.client().get("/api/v1/status").await;
+        assert_eq!(status.data()["status"], "degraded");
+        assert_eq!(status.data()["parts"], json!({ "postgres": false, "signing-key": true }));
+        assert!(!status.body.to_string().contains("secret-host"));
+    }
+}

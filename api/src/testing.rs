@@ -19,6 +19,7 @@ use rollcall_service::{
     lifecycle::Lifecycle,
 };
 use rollcall_store::{
+    Pool, Postgres,
     classes::{self, NewClass},
     enrolments,
     sessions::{self, Session},
@@ -40,7 +41,7 @@ pub(crate) struct TestApi {
     pub(crate) api: Api,
     pub(crate) bus: Bus,
     pub(crate) clock: Clock,
-    pub(crate) database: TestDatabase,
+    pub(crate) database_url: String,
     pub(crate) lifecycle: Lifecycle,
     pub(crate) edge: TestEdge,
     pub(crate) school: School,
@@ -66,13 +67,17 @@ impl TestApi {
 
     /// Starts with a cheap bcrypt and little patience for workers, and otherwise with `config`.
     pub(crate) async fn start_with(config: ApiConfig) -> Self {
+        let (broker, database) = (TestBroker::start().await, TestDatabase::create().await);
+        Self::start_on(config, broker.bus().await, database.url()).await
+    }
+
+    /// Starts on servers of the test's own.
+    pub(crate) async fn start_on(config: ApiConfig, bus: Bus, database_url: &str) -> Self {
         let config =
             ApiConfig { bcrypt_cost: 4, ask_deadline_ms: config.ask_deadline_ms.min(2_000), ..config };
-        let (broker, database, clock) =
-            (TestBroker::start().await, TestDatabase::create().await, test_clock());
-        let bus = broker.bus().await;
+        let (pool, clock) = (rollcall_store::open(database_url, 8).unwrap(), test_clock());
         let deps = ApiDeps {
-            pool: database.pool().clone(),
+            pool: pool.clone(),
             bus: bus.clone(),
             clock: clock.clone(),
             entropy: Entropy::seeded(7),
@@ -84,8 +89,8 @@ impl TestApi {
         tokio::time::timeout(SOON, api.ready()).await.expect("the signing key is published");
         let (routes, document) = router(&api).split_for_parts();
         let edge = TestEdge::serve(routes.merge(docs(document)), clock.clone()).await;
-        let school = School::found(&api, &database, &clock).await;
-        Self { api, bus, clock, database, lifecycle, edge, school }
+        let school = School::found(&api, &pool, &clock).await;
+        Self { api, bus, clock, database_url: database_url.to_owned(), lifecycle, edge, school }
     }
 
     /// A client with a fresh token of this person.
@@ -170,7 +175,7 @@ impl<F: Fn(&Delivery) -> OutcomeResult + Send + Sync + 'static> Handler for Work
 }
 
 impl School {
-    async fn found(api: &Api, database: &TestDatabase, clock: &Clock) -> Self {
+    async fn found(api: &Api, pool: &Pool<Postgres>, clock: &Clock) -> Self {
         let admin = FirstUser {
             organisation: "Test School".into(),
             email: "admin@school.example".into(),
@@ -179,7 +184,7 @@ impl School {
             password: Secret::new(PASSWORD),
             bcrypt_cost: 4,
         };
-        let admin = create_user(database.pool(), clock, api.entropy(), admin).await.unwrap();
+        let admin = create_user(pool, clock, api.entropy(), admin).await.unwrap();
         let mut db = api.connection().await.unwrap();
         let organisation_id = users::find(&mut db, admin).await.unwrap().unwrap().organisation_id;
         let mut add = async |name: &str, role| {

@@ -24,14 +24,10 @@ async fn a_teacher_adds_changes_and_deletes_a_class() {
 #[tokio::test]
 async fn only_an_administrator_says_who_teaches() {
     let test = TestApi::start().await;
-    let class =
-        |teacher: UserId| json!({ "name": "N", "code": "N1", "teacherId": teacher });
+    let class = |teacher: UserId| json!({ "name": "N", "code": "N1", "teacherId": teacher });
     let other = test.school.other_teacher;
     test.teacher().post("/api/v1/classes", &class(other)).await.refused(403, "AUTH_UNAUTHORIZED");
-    test.admin()
-        .post("/api/v1/classes", &class(test.school.student))
-        .await
-        .refused(422, "VALIDATION_FAILED");
+    test.admin().post("/api/v1/classes", &class(test.school.student)).await.refused(422, "VALIDATION_FAILED");
     test.admin()
         .post("/api/v1/classes", &json!({ "name": "N", "code": "N1" }))
         .await

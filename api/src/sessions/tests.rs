@@ -22,7 +22,7 @@ use uuid::Uuid;
 fn start_worker(test: &TestApi) {
     let deps = Deps {
         bus: test.bus.clone(),
-        pool: rollcall_store::open(test.database.url(), AttendanceConfig::default().connections()).unwrap(),
+        pool: rollcall_store::open(&test.database_url, AttendanceConfig::default().connections()).unwrap(),
         clock: test.clock.clone(),
         entropy: Entropy::seeded(11),
     };

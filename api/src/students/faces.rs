@@ -129,10 +129,10 @@ struct Enrolment {
 async fn enrol_photo(api: &Api, enrolment: Enrolment, image: Bytes) -> Result<(PhotoResult, u32), ApiError> {
     let Enrolment { request_id, index, user_id, requested_by } = enrolment;
     if image.len() > api.config().max_photo_bytes {
-        return Ok((PhotoResult::refused(index, "too_large"), 0));
+        return Ok((PhotoResult::refused(index, "image_too_large"), 0));
     }
     let Some(content_type) = ImageType::of_bytes(&image) else {
-        return Ok((PhotoResult::refused(index, "not_an_image"), 0));
+        return Ok((PhotoResult::refused(index, "unknown_image_format"), 0));
     };
     let received_at = api.clock().now();
     let meta = PhotoMeta { request_id, requested_by, received_at, user_id: Some(user_id), content_type };
@@ -205,8 +205,10 @@ impl PhotoResult {
 /// What to do about a refusal.
 fn remedy(refusal: &str) -> &'static str {
     match refusal {
-        "not_an_image" | "unreadable" => "Send a whole JPEG, PNG or WebP file.",
-        "too_large" => "Send a smaller file.",
+        "unknown_image_format" | "image_truncated" | "image_damaged" => {
+            "Send a whole JPEG, PNG or WebP file."
+        }
+        "image_too_large" => "Send a smaller file.",
         "no_face" => "Send a photograph that shows the face from the front, with enough light.",
         "several_faces" => "Send a photograph with nobody else in it.",
         "too_small" => "Come closer to the camera, or send a larger photograph.",
