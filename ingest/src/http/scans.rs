@@ -4,7 +4,7 @@ use super::{
     Door,
     refusal::{of_field, of_publish},
 };
-use ::http::{HeaderMap, HeaderValue, StatusCode, header};
+use ::http::{HeaderMap, HeaderValue, header};
 use axum::{
     extract::State,
     response::{IntoResponse, Response},
@@ -124,9 +124,7 @@ pub(super) async fn mark_attendance(
     };
     metrics::counter!("rollcall_ingest_scans_total", "result" => label).increment(1);
     match asked {
-        Ok(Asked::Decided(marked)) => {
-            Success::new(StatusCode::OK, "ATTENDANCE_MARKED", marked).into_response()
-        }
+        Ok(Asked::Decided(marked)) => Success::ok(marked).into_response(),
         Ok(Asked::Pending(request_id)) => pending(request_id),
         Err(problem) => problem.into_response(),
     }
