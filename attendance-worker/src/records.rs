@@ -168,7 +168,7 @@ pub(crate) async fn settings_of(
     classes::settings(tx, session.class_id, session.started_at.unwrap_or(session.starts_at)).await
 }
 
-fn by_student(votes: Vec<Vote>) -> BTreeMap<UserId, Vec<Vote>> {
+pub(crate) fn by_student(votes: Vec<Vote>) -> BTreeMap<UserId, Vec<Vote>> {
     let mut grouped = BTreeMap::<_, Vec<_>>::new();
     for vote in votes {
         grouped.entry(vote.student_id).or_default().push(vote);

@@ -21,7 +21,7 @@ use rollcall_schemas::{
 };
 use rollcall_service::clock::Entropy;
 use rollcall_store::{
-    PgConnection, StoreError, classes,
+    PgConnection, StoreError, classes, looks,
     outbox::{self, OutboxMessage},
     sessions::{self, QrCode, Session},
 };
@@ -152,6 +152,7 @@ impl Command<'_> {
         let settings = classes::settings(tx, session.class_id, started_at).await?;
         let code = draw_code(id, started_at..session::code_expiry(started_at, &settings), self.entropy);
         sessions::add_code(tx, &code).await?;
+        looks::forget_votes_before(tx, id, started_at).await?;
         // Faces seen before this request was handled, but after it was made.
         let changes = records::settle_votes(tx, (&session, &settings), None, self.cause).await?;
         let mut facts =

@@ -6,7 +6,7 @@ use crate::{
     error::WorkError,
     facts,
     policy::{
-        face::{Doubt, FaceMatch, Seen, match_faces, seen},
+        face::{Doubt, FaceMatch, Seen, is_redundant, match_faces, seen},
         session::span,
     },
     records::{self, Cause, Change},
@@ -31,7 +31,7 @@ use tracing::Instrument;
 
 /// How long before its planned beginning a session already collects votes. They count from the moment the session is
 /// opened, so a frame that is handled before the request to open is not lost.
-const EARLY: TimeDelta = TimeDelta::hours(1);
+const EARLY: TimeDelta = TimeDelta::minutes(15);
 
 /// Handles SIGHTINGS.
 pub(crate) struct RecordSighting(pub(crate) Deps);
@@ -100,35 +100,47 @@ async fn decide(tx: &mut PgConnection, sighting: &Sighting, cause: &Cause) -> Re
     Ok(facts)
 }
 
-/// Adds the votes of a frame to a session, and brings its records in line.
+/// Adds the votes of a frame to a session, where they can still matter, and brings its records in line.
 async fn vote(
     tx: &mut PgConnection,
     session: &Session,
     (sighting, matches): (&Sighting, &[FaceMatch]),
     cause: &Cause,
 ) -> Result<Vec<Fact>, WorkError> {
-    let votes: Vec<Vote> = matches
-        .iter()
-        .filter_map(|found| match found {
-            FaceMatch::Vote { student, certain } => Some(Vote {
-                student_id: student.user_id,
-                sighting_id: sighting.sighting_id,
-                frame_id: sighting.frame_id,
-                captured_at: sighting.captured_at,
-                similarity: student.similarity,
-                certain: *certain,
-            }),
-            FaceMatch::Review { .. } | FaceMatch::Nobody => None,
-        })
-        .collect();
+    let mut votes = votes(sighting, matches);
+    if votes.is_empty() {
+        return Ok(Vec::new());
+    }
+    let students: Vec<UserId> = votes.iter().map(|vote| vote.student_id).collect();
+    let settings = records::settings_of(tx, session).await?;
+    if let Some(span) = span(session) {
+        let stored = records::by_student(looks::votes(tx, session.id, Some(&students)).await?);
+        let none = Vec::new();
+        votes.retain(|vote| {
+            !is_redundant(vote, stored.get(&vote.student_id).unwrap_or(&none), &settings, &span)
+        });
+    }
     if votes.is_empty() {
         return Ok(Vec::new());
     }
     looks::add_votes(tx, session.id, &votes).await?;
-    let settings = records::settings_of(tx, session).await?;
-    let students: Vec<UserId> = votes.iter().map(|vote| vote.student_id).collect();
     let changes = records::settle_votes(tx, (session, &settings), Some(&students), cause).await?;
     Ok(changes.iter().map(Change::fact).collect())
+}
+
+fn votes(sighting: &Sighting, matches: &[FaceMatch]) -> Vec<Vote> {
+    let vote = |found: &FaceMatch| match found {
+        FaceMatch::Vote { student, certain } => Some(Vote {
+            student_id: student.user_id,
+            sighting_id: sighting.sighting_id,
+            frame_id: sighting.frame_id,
+            captured_at: sighting.captured_at,
+            similarity: student.similarity,
+            certain: *certain,
+        }),
+        FaceMatch::Review { .. } | FaceMatch::Nobody => None,
+    };
+    matches.iter().filter_map(vote).collect()
 }
 
 /// Opens reviews for the faces in doubt, once the session has begun.

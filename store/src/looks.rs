@@ -85,6 +85,21 @@ pub async fn add_votes(tx: &mut PgConnection, session: SessionId, votes: &[Vote]
     Ok(())
 }
 
+/// Forgets the votes of a session from before `at`.
+///
+/// # Errors
+/// When the database does not do it.
+pub async fn forget_votes_before(
+    tx: &mut PgConnection,
+    session: SessionId,
+    at: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    sqlx::query!("DELETE FROM face_votes WHERE session_id = $1 AND captured_at < $2", session.0, at)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
 /// The votes of a session for these students, or for everybody.
 ///
 /// # Errors

@@ -152,6 +152,19 @@ pub fn tally(votes: &[Vote], settings: &ClassSettings, span: &Range<DateTime<Utc
     enough.then_some(Evidence { at: earliest.captured_at, basis })
 }
 
+/// Whether `vote` can change nothing any more, whatever else comes: the votes before it are enough by themselves. A camera
+/// that looks at a class for an hour would otherwise leave thousands of votes for each student.
+pub fn is_redundant(
+    vote: &Vote,
+    stored: &[Vote],
+    settings: &ClassSettings,
+    span: &Range<DateTime<Utc>>,
+) -> bool {
+    let earlier: Vec<Vote> =
+        stored.iter().filter(|other| other.captured_at < vote.captured_at).copied().collect();
+    tally(&earlier, settings, span).is_some()
+}
+
 /// Who a face is for the feed of live events.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Seen {

@@ -1,5 +1,5 @@
 use super::{
-    super::face::{Doubt, FaceMatch, Seen, match_face, match_faces, seen, tally},
+    super::face::{Doubt, FaceMatch, Seen, is_redundant, match_face, match_faces, seen, tally},
     *,
 };
 use proptest::prelude::*;
@@ -113,6 +113,23 @@ fn votes_count_by_frame_within_the_span_and_from_the_earliest() {
     for (name, votes, settings, expected) in cases {
         let evidence = tally(&votes, &settings, &span);
         assert_eq!(evidence.map(|evidence| evidence.at), expected.map(at), "{name}");
+    }
+}
+
+#[test]
+fn a_vote_is_redundant_when_those_before_it_are_enough() {
+    let span = at(0)..at(1_000);
+    let votes = [vote(1, at(10), false), vote(2, at(20), false), vote(3, at(30), false)];
+    let cases = [
+        ("after three", votes.to_vec(), at(40), true),
+        ("between them", votes.to_vec(), at(25), false),
+        ("at the time of the third", votes.to_vec(), at(30), false),
+        ("after two", votes[..2].to_vec(), at(40), false),
+        ("after a certain one", vec![vote(1, at(10), true)], at(40), true),
+        ("after one from before the session", vec![vote(1, at(-10), true)], at(40), false),
+    ];
+    for (name, stored, when, redundant) in cases {
+        assert_eq!(is_redundant(&vote(9, when, true), &stored, &settings(), &span), redundant, "{name}");
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{
     super::{
         evidence::{Evidence, Lateness, absence, merge},
-        face::tally,
+        face::{is_redundant, tally},
         scan::decide_scan,
         session::{at_end, span},
     },
@@ -49,8 +49,12 @@ impl World {
                 self.record = decision.change.or(self.record);
             }
             Arrival::Look { n, seconds, certain } => {
-                self.votes.entry(n).or_insert_with(|| vote(n, at(seconds), certain));
                 let span = span(&self.session).unwrap();
+                let vote = vote(n, at(seconds), certain);
+                if is_redundant(&vote, &self.votes(), &settings(), &span) {
+                    return;
+                }
+                self.votes.entry(n).or_insert(vote);
                 if let Some(evidence) = tally(&self.votes(), &settings(), &span) {
                     let lateness = Lateness::of(span.start, &settings());
                     self.record = merge(self.record.as_ref(), &evidence, lateness).or(self.record);
