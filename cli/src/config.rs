@@ -23,7 +23,8 @@ use std::{net::SocketAddr, path::PathBuf};
 pub struct Config {
     /// Where HTTP is served: all of it by `rollcall up`, a service's own part (and health) by each service.
     pub listen: SocketAddr,
-    /// Where `rollcall up` keeps everything: its servers' data, the signing key, snapshots.
+    /// Where `rollcall up` keeps everything: its servers' data, the signing key, snapshots. `rollcall-data` in the
+    /// current folder; `/var/lib/rollcall` for root, whose own folders PostgreSQL may not enter.
     pub data_dir: PathBuf,
     /// The log. With an empty url, `rollcall up` runs a private nats-server.
     pub nats: BusConfig,
@@ -50,7 +51,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
-            data_dir: "rollcall-data".into(),
+            data_dir: default_data_dir(),
             nats: BusConfig::default(),
             database: DatabaseConfig::default(),
             http: HttpConfig::default(),
@@ -72,6 +73,10 @@ impl Default for Config {
 pub fn print() -> anyhow::Result<()> {
     println!("{}", document::<Config>());
     Ok(())
+}
+
+fn default_data_dir() -> PathBuf {
+    if rustix::process::geteuid().is_root() { "/var/lib/rollcall".into() } else { "rollcall-data".into() }
 }
 
 /// How to reach the database.

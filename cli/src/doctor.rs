@@ -46,8 +46,13 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
 fn processor() -> Finding {
     // What FAISS was compiled for: see .cargo/config.toml.
     #[cfg(target_arch = "x86_64")]
-    if !(is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c")) {
-        return Finding::Bad("AVX2, FMA and F16C are needed by the face search, and this processor lacks one".into());
+    if !(is_x86_feature_detected!("avx2")
+        && is_x86_feature_detected!("fma")
+        && is_x86_feature_detected!("f16c"))
+    {
+        return Finding::Bad(
+            "AVX2, FMA and F16C are needed by the face search, and this processor lacks one".into(),
+        );
     }
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     Finding::Good(format!("{cores} cores, with what the face search was compiled for"))
@@ -115,7 +120,8 @@ async fn faces(config: Config) -> Vec<(&'static str, Finding)> {
 
 #[cfg(feature = "face")]
 fn provider(report: &rollcall_face_worker::engine::ProviderReport, pack: &str) -> Finding {
-    let nodes: Vec<String> = report.nodes.iter().map(|(name, count)| format!("{count} nodes on {name}")).collect();
+    let nodes: Vec<String> =
+        report.nodes.iter().map(|(name, count)| format!("{count} nodes on {name}")).collect();
     let mut text = format!("{pack} runs on {:?} ({})", report.used, nodes.join(", "));
     if report.used == report.asked {
         return Finding::Good(text);

@@ -73,14 +73,23 @@ fn heading(file: &Path, seen: &Identification) -> String {
 fn table(seen: &Identification) -> Table {
     let mut table = Table::new();
     table.load_preset(UTF8_FULL_CONDENSED).set_header([
-        "face", "box (x, y, w, h)", "score", "size px", "sharpness", "yaw", "quality", "candidates",
+        "face",
+        "box (x, y, w, h)",
+        "score",
+        "size px",
+        "sharpness",
+        "yaw",
+        "quality",
+        "candidates",
     ]);
     for (index, face) in seen.faces.iter().enumerate() {
         let found = &face.bounding_box;
         let candidates: Vec<String> = face
             .candidates
             .iter()
-            .map(|candidate| format!("{} {:.3} {:?}", candidate.person, candidate.similarity, candidate.verdict))
+            .map(|candidate| {
+                format!("{} {:.3} {:?}", candidate.person, candidate.similarity, candidate.verdict)
+            })
             .collect();
         table.add_row([
             index.to_string(),

@@ -32,7 +32,10 @@ pub async fn run(command: Ledger, config: &Config) -> anyhow::Result<()> {
     let accepted: u64 = balances.values().map(|balance| balance.accepted).sum();
     let unlisted = numbered.saturating_sub(accepted);
     if command.json {
-        println!("{}", serde_json::json!({ "cameras": json(&balances), "numbered": numbered, "unlisted": unlisted }));
+        println!(
+            "{}",
+            serde_json::json!({ "cameras": json(&balances), "numbered": numbered, "unlisted": unlisted })
+        );
     } else {
         println!("{}", table(&balances));
         println!("The log has numbered {numbered} frames; {unlisted} of them are not listed yet.");
@@ -44,9 +47,15 @@ pub async fn run(command: Ledger, config: &Config) -> anyhow::Result<()> {
 /// The balances as a table, a line per camera and one for the whole.
 pub fn table(balances: &Balances) -> Table {
     let mut table = Table::new();
-    table
-        .load_preset(UTF8_FULL_CONDENSED)
-        .set_header(["camera", "accepted", "processed", "dead", "expired", "pending", "balances"]);
+    table.load_preset(UTF8_FULL_CONDENSED).set_header([
+        "camera",
+        "accepted",
+        "processed",
+        "dead",
+        "expired",
+        "pending",
+        "balances",
+    ]);
     for (camera, balance) in balances {
         table.add_row(row(&camera.to_string(), balance));
     }

@@ -43,7 +43,10 @@ fn run_blocking(command: Models, config: &Config) -> anyhow::Result<()> {
     match command {
         Models::List => {
             println!("{}", list(&dir, config)?);
-            println!("Files are in {}. Activate a pack with ROLLCALL_FACE__PACK or [face] pack.", dir.path().display());
+            println!(
+                "Files are in {}. Activate a pack with ROLLCALL_FACE__PACK or [face] pack.",
+                dir.path().display()
+            );
         }
         Models::Pull { pack, from } => {
             let pack = named(pack, config)?;
@@ -70,7 +73,14 @@ fn named(name: Option<String>, config: &Config) -> anyhow::Result<Pack> {
 
 fn list(dir: &ModelsDir, config: &Config) -> anyhow::Result<Table> {
     let mut table = Table::new();
-    table.load_preset(UTF8_FULL_CONDENSED).set_header(["", "pack", "files", "dimension", "licence", "what it is"]);
+    table.load_preset(UTF8_FULL_CONDENSED).set_header([
+        "",
+        "pack",
+        "files",
+        "dimension",
+        "licence",
+        "what it is",
+    ]);
     for pack in pack::packs(config.face.packs_dir.as_deref())? {
         let state = match dir.state(&pack) {
             PackState::Ready => "ready",

@@ -6,7 +6,9 @@ use chrono::{DateTime, FixedOffset, Utc};
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use rollcall_bus::Bus;
-use rollcall_ingest::replay::{Folder, LogRange, Pace, Replay as Job, ReplayDeps, ReplayProgress, Source, Timing, Video};
+use rollcall_ingest::replay::{
+    Folder, LogRange, Pace, Replay as Job, ReplayDeps, ReplayProgress, Source, Timing, Video,
+};
 use rollcall_schemas::id::CameraId;
 use rollcall_service::clock::{Clock, Entropy};
 use std::path::PathBuf;
@@ -84,7 +86,9 @@ impl What {
                 };
                 Source::Folder(Folder::open(path, camera, timing)?)
             }
-            What::Video { path, camera, start, fps } => Source::Video(Video::open_file(path, camera, start, fps)?),
+            What::Video { path, camera, start, fps } => {
+                Source::Video(Video::open_file(path, camera, start, fps)?)
+            }
             What::Range { from, to, camera } => Source::LogRange(LogRange::new(from, to, camera)),
         })
     }

@@ -17,9 +17,9 @@ use rollcall_service::{
     lifecycle::Lifecycle,
 };
 use rollcall_store::{Pool, Postgres};
-use utoipa_axum::router::OpenApiRouter;
 use std::time::Duration;
 use tokio::net::TcpListener;
+use utoipa_axum::router::OpenApiRouter;
 
 /// How long a soft stop may take.
 pub const STOP_GRACE: Duration = Duration::from_secs(20);
@@ -89,8 +89,7 @@ impl Foundation {
 
     #[cfg(feature = "face")]
     async fn face_worker(&self, config: &Config, lifecycle: &Lifecycle) -> anyhow::Result<()> {
-        let deps =
-            FaceDeps { bus: self.bus.clone(), clock: self.clock.clone(), health: self.health.clone() };
+        let deps = FaceDeps { bus: self.bus.clone(), clock: self.clock.clone(), health: self.health.clone() };
         Ok(worker::start(&config.face, deps, lifecycle).await?)
     }
 }
@@ -165,7 +164,13 @@ pub async fn migrate(config: &Config) -> anyhow::Result<()> {
 }
 
 /// Serves `router`, with health and metrics beside it, as a task of `door`.
-pub fn serve(router: Router, listener: TcpListener, config: &Config, foundation: &Foundation, door: &Lifecycle) {
+pub fn serve(
+    router: Router,
+    listener: TcpListener,
+    config: &Config,
+    foundation: &Foundation,
+    door: &Lifecycle,
+) {
     let router = router.merge(health::router(foundation.health.clone()));
     let router = http::finish(router, &config.http, foundation.clock.clone(), foundation.entropy.clone());
     let (limits, serving) = (config.http.clone(), door.clone());
@@ -179,7 +184,8 @@ async fn serve_until_stopped(
     lifecycle: &Lifecycle,
     door: &Lifecycle,
 ) -> anyhow::Result<()> {
-    let listener = TcpListener::bind(config.listen).await.with_context(|| format!("listening on {}", config.listen))?;
+    let listener =
+        TcpListener::bind(config.listen).await.with_context(|| format!("listening on {}", config.listen))?;
     tracing::info!(address = %listener.local_addr()?, "listening");
     serve(router, listener, config, foundation, door);
     Ok(lifecycle.run_until_stopped(STOP_GRACE).await?)

@@ -63,7 +63,8 @@ pub async fn start(mut config: Config) -> anyhow::Result<System> {
     run::migrate(&config).await?;
     let pool = run::open_database(&config)?;
     let router = run::everything(&config, &foundation, &pool, &lifecycle).await?;
-    let listener = TcpListener::bind(config.listen).await.with_context(|| format!("listening on {}", config.listen))?;
+    let listener =
+        TcpListener::bind(config.listen).await.with_context(|| format!("listening on {}", config.listen))?;
     let address = listener.local_addr()?;
     run::serve(router, listener, &config, &foundation, &door);
     Ok(System { foundation, pool, lifecycle, address, servers, bcrypt_cost: config.api.bcrypt_cost })
@@ -84,7 +85,12 @@ impl System {
     ///
     /// # Errors
     /// When the database does not do it.
-    pub async fn ensure_admin(&self, organisation: &str, email: &str, password: &Secret) -> anyhow::Result<()> {
+    pub async fn ensure_admin(
+        &self,
+        organisation: &str,
+        email: &str,
+        password: &Secret,
+    ) -> anyhow::Result<()> {
         let admin = FirstUser {
             organisation: organisation.to_owned(),
             email: email.to_owned(),
@@ -124,7 +130,8 @@ impl Servers {
         let (mut nats, mut postgres) = (None, None);
         if config.nats.url.is_empty() {
             let folder = config.data_dir.join("nats");
-            let server = NatsServer::start(NatsOptions { folder, port: None, max_store_bytes: None }, entropy).await?;
+            let server =
+                NatsServer::start(NatsOptions { folder, port: None, max_store_bytes: None }, entropy).await?;
             config.nats.url = server.url();
             nats = Some(server);
         }

@@ -54,9 +54,15 @@ pub struct Event {
 ///
 /// # Errors
 /// When the server refuses.
-pub async fn events(request: RequestBuilder) -> anyhow::Result<impl Stream<Item = anyhow::Result<Event>> + Unpin + use<>> {
+pub async fn events(
+    request: RequestBuilder,
+) -> anyhow::Result<impl Stream<Item = anyhow::Result<Event>> + Unpin + use<>> {
     // The client's own deadline is for whole answers; this one has no end.
-    let response = request.timeout(Duration::from_secs(86_400 * 365)).send().await.context("the server does not answer")?;
+    let response = request
+        .timeout(Duration::from_secs(86_400 * 365))
+        .send()
+        .await
+        .context("the server does not answer")?;
     if !response.status().is_success() {
         let status = response.status();
         bail!("the server refused the stream: {status} {}", response.text().await.unwrap_or_default());
@@ -98,7 +104,7 @@ pub async fn run(watch: Watch) -> anyhow::Result<()> {
 
 impl Watch {
     fn filters(&self) -> Vec<(&'static str, &str)> {
-        let single = [("sessionId", &self.session), ("classId", &self.class), ("cameraId", &self.camera)];
+        let single = [("session", &self.session), ("class", &self.class), ("camera", &self.camera)];
         let single = single.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?)));
         single.chain(self.types.iter().map(|kind| ("type", kind.as_str()))).collect()
     }

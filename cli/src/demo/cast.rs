@@ -2,7 +2,11 @@
 //! the first run, found again on the next.
 
 use super::stage::{self, Photographs};
-use crate::{client::{Client, send}, config::Config, up::System};
+use crate::{
+    client::{Client, send},
+    config::Config,
+    up::System,
+};
 use anyhow::{Context, bail, ensure};
 use reqwest::{Method, multipart};
 use rollcall_service::{clock::Entropy, config::Secret};
@@ -59,7 +63,8 @@ pub async fn assemble(config: &Config, system: &System, photographs: &Photograph
     let people = People { admin: &admin, visitor: &visitor, password: &secrets.password };
     let (teacher_id, teacher) =
         stage::step("Creating a teacher", people.ensure("users", TEACHER, "Ada Teacher", None)).await?;
-    let [known, scanner, missing, outsider] = stage::step("Creating four students", people.students()).await?;
+    let [known, scanner, missing, outsider] =
+        stage::step("Creating four students", people.students()).await?;
     let class_id = stage::step("Creating a class with three of them", async {
         let class_id = ensure_class(&admin, &teacher_id).await?;
         for student in [&known, &scanner, &missing] {
@@ -75,7 +80,7 @@ pub async fn assemble(config: &Config, system: &System, photographs: &Photograph
             Some(key) => key,
             None => {
                 let path = format!("/api/v1/cameras/{camera_id}/keys");
-                text(&admin.post(&path, &json!({})).await?.data()?, "key")?
+                text(&admin.post(&path, &json!({})).await?.data()?, "apiKey")?
             }
         };
         Ok((camera_id, key))
@@ -144,13 +149,19 @@ async fn ensure_camera(admin: &Client, class_id: &str) -> anyhow::Result<String>
 async fn enrol(admin: &Client, student: &Student, photographs: &Photographs) -> anyhow::Result<()> {
     let mut form = multipart::Form::new();
     for (number, photograph) in photographs.enrolled.iter().enumerate() {
-        let part = multipart::Part::bytes(photograph.clone()).file_name(format!("{number}.jpg")).mime_str("image/jpeg")?;
+        let part = multipart::Part::bytes(photograph.clone())
+            .file_name(format!("{number}.jpg"))
+            .mime_str("image/jpeg")?;
         form = form.part("images", part);
     }
-    let request = admin.request(Method::POST, &format!("/api/v1/students/{}/faces", student.id)).multipart(form);
-    let data = send(request).await?.data()?;
-    let photos = data["photos"].as_array().context("the answer lists no photos")?;
-    ensure!(photos.len() == photographs.enrolled.len(), "each photograph is answered, got {data}");
+    let request =
+        admin.request(Method::POST, &format!("/api/v1/students/{}/faces", student.id)).multipart(form);
+    let answer = send(request).await?.body;
+    // When none is new, which a second run finds, the answer is a refusal with the same list.
+    let photos = answer["data"]["photos"].as_array().or(answer["error"]["details"]["photos"].as_array());
+    let photos =
+        photos.with_context(|| format!("the answer lists no photos: {}", answer["error"]["message"]))?;
+    ensure!(photos.len() == photographs.enrolled.len(), "each photograph is answered, got {photos:?}");
     for photo in photos {
         let refusal = photo["refusal"].as_str();
         ensure!(matches!(refusal, None | Some("duplicate")), "a photograph was refused: {photo}");
@@ -174,12 +185,13 @@ async fn find(client: &Client, path: &str, list: &str, field: &str, value: &str)
 
 /// A text field of an answer.
 pub fn text(value: &Value, field: &str) -> anyhow::Result<String> {
-    Ok(value[field].as_str().with_context(|| format!("the answer has no {field}: {value}"))?.to_owned())
+    Ok(value[field].as_str().with_context(|| format!("the answer has no {field}"))?.to_owned())
 }
 
 fn read_or_draw(path: &Path) -> anyhow::Result<Secrets> {
     if path.exists() {
-        return serde_json::from_slice(&fs::read(path)?).with_context(|| format!("reading {}", path.display()));
+        return serde_json::from_slice(&fs::read(path)?)
+            .with_context(|| format!("reading {}", path.display()));
     }
     // A drawn secret with each kind of character that the password rules ask for.
     let secrets = Secrets { password: format!("Aa1!{}", Entropy::real().secret()), camera_key: None };

@@ -20,8 +20,10 @@ use std::time::Instant;
 /// When a step fails, or the table is not what it must be.
 pub async fn run(config: Config) -> anyhow::Result<()> {
     let begun = Instant::now();
-    let photographs = stage::step("Fetching the model pack and the photographs", stage::models(&config)).await?;
-    let system = stage::step("Starting the log, the database and the services", up::start(config.clone())).await?;
+    let photographs =
+        stage::step("Fetching the model pack and the photographs", stage::models(&config)).await?;
+    let system =
+        stage::step("Starting the log, the database and the services", up::start(config.clone())).await?;
     let played = play(&config, &system, &photographs).await;
     let stopped = stage::step("Stopping", system.stop()).await;
     played?;

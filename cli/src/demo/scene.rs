@@ -34,8 +34,10 @@ pub struct Report {
 /// Plays it.
 pub async fn play(cast: &Cast, system: &System, photographs: &Photographs) -> anyhow::Result<Report> {
     let before = processed(system, cast).await?;
-    let session_id = stage::step("Starting a session", start_session(cast)).await?;
+    let session_id = stage::step("Planning a session", plan_session(cast)).await?;
     let live = watch(cast, &session_id).await?;
+    let path = format!("/api/v1/sessions/{session_id}/start");
+    stage::step("Starting it", async { cast.teacher.put(&path, &json!({})).await?.data() }).await?;
     let first_code = current_code(cast, &session_id).await?;
     let path = format!("/api/v1/sessions/{session_id}/qr");
     let next_code = cast.teacher.post(&path, &json!({})).await?.data()?;
@@ -44,7 +46,11 @@ pub async fn play(cast: &Cast, system: &System, photographs: &Photographs) -> an
     let frames = [&photographs.unseen, &photographs.stranger, &photographs.group, &photographs.empty];
     stage::step("Pushing four frames as the camera", push(cast, &frames)).await?;
     let scans = stage::step("Scanning the code five times", scan_all(cast, &code, &first_code)).await?;
-    stage::step("Waiting until every frame is processed", settled(system, cast, before + frames.len() as u64)).await?;
+    stage::step(
+        "Waiting until every frame is processed",
+        settled(system, cast, before + frames.len() as u64),
+    )
+    .await?;
     let path = format!("/api/v1/sessions/{session_id}/end");
     stage::step("Ending the session", async { cast.teacher.put(&path, &json!({})).await?.data() }).await?;
     let live = stage::step("Collecting the live events", live.until_ended()).await?;
@@ -62,14 +68,12 @@ pub async fn play(cast: &Cast, system: &System, photographs: &Photographs) -> an
     })
 }
 
-async fn start_session(cast: &Cast) -> anyhow::Result<String> {
+async fn plan_session(cast: &Cast) -> anyhow::Result<String> {
     let now = Clock::real().now();
     let time = |minutes| (now + TimeDelta::minutes(minutes)).to_rfc3339_opts(SecondsFormat::Micros, true);
     let body = json!({ "classId": cast.class_id, "startTime": time(0), "endTime": time(45) });
     let session = cast.teacher.post("/api/v1/sessions", &body).await?.data()?;
-    let session_id = text(&session["session"], "id")?;
-    cast.teacher.put(&format!("/api/v1/sessions/{session_id}/start"), &json!({})).await?.data()?;
-    Ok(session_id)
+    text(&session["session"], "id")
 }
 
 async fn current_code(cast: &Cast, session_id: &str) -> anyhow::Result<String> {
@@ -117,7 +121,9 @@ async fn settled(system: &System, cast: &Cast, wanted: u64) -> anyhow::Result<()
         }
         anyhow::Ok(())
     };
-    tokio::time::timeout(Duration::from_secs(120), poll).await.context("the frames are not processed after two minutes")?
+    tokio::time::timeout(Duration::from_secs(120), poll)
+        .await
+        .context("the frames are not processed after two minutes")?
 }
 
 /// A watcher of one session's live events.
@@ -126,7 +132,7 @@ struct Live {
 }
 
 async fn watch(cast: &Cast, session_id: &str) -> anyhow::Result<Live> {
-    let request = cast.teacher.request(Method::GET, &format!("/api/v1/events?sessionId={session_id}"));
+    let request = cast.teacher.request(Method::GET, &format!("/api/v1/events?session={session_id}"));
     let mut events = crate::watch::events(request).await?;
     let types = tokio::spawn(async move {
         let mut types = Vec::new();

@@ -24,7 +24,9 @@ pub struct Photographs {
 /// Runs one step and shows that it runs, then what became of it.
 pub async fn step<T>(title: &str, work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     let bar = ProgressBar::new_spinner().with_message(title.to_owned());
-    bar.set_style(ProgressStyle::with_template("{spinner} {msg} ({elapsed})").expect("the template is valid"));
+    bar.set_style(
+        ProgressStyle::with_template("{spinner} {msg} ({elapsed})").expect("the template is valid"),
+    );
     bar.enable_steady_tick(Duration::from_millis(120));
     let done = work.await;
     let took = bar.elapsed().as_secs_f64();
@@ -54,7 +56,8 @@ pub async fn models(config: &Config) -> anyhow::Result<Photographs> {
 fn read(files: &models::Photographs) -> anyhow::Result<Photographs> {
     let bytes = |path: &Path| std::fs::read(path).with_context(|| format!("reading {}", path.display()));
     let [first, second, third] = files.enrolment();
-    let people = [files.stranger(), first.clone()].map(image::open).into_iter().collect::<Result<Vec<_>, _>>()?;
+    let people =
+        [files.stranger(), first.clone()].map(image::open).into_iter().collect::<Result<Vec<_>, _>>()?;
     Ok(Photographs {
         unseen: bytes(&files.unseen())?,
         stranger: bytes(&files.stranger())?,
@@ -66,7 +69,8 @@ fn read(files: &models::Photographs) -> anyhow::Result<Photographs> {
 
 /// A group photograph: the pictures in a row, each 720 pixels high.
 fn side_by_side(pictures: &[DynamicImage]) -> anyhow::Result<RgbImage> {
-    let row: Vec<_> = pictures.iter().map(|picture| picture.resize(1280, 720, FilterType::Triangle).to_rgb8()).collect();
+    let row: Vec<_> =
+        pictures.iter().map(|picture| picture.resize(1280, 720, FilterType::Triangle).to_rgb8()).collect();
     let mut group = RgbImage::new(row.iter().map(RgbImage::width).sum(), 720);
     let mut x = 0;
     for picture in row {

@@ -343,13 +343,20 @@ async fn operations(callers: &Callers) -> Vec<Operation> {
     for (template, item) in document["paths"].as_object().expect("a document has paths") {
         for (method, operation) in item.as_object().expect("a path has methods") {
             let Ok(method) = Method::from_bytes(method.to_ascii_uppercase().as_bytes()) else { continue };
-            let content = operation["requestBody"]["content"].as_object().cloned().unwrap_or_default();
+            let content = operation
+                .pointer("/requestBody/content")
+                .and_then(Value::as_object)
+                .cloned()
+                .unwrap_or_default();
             let id = if template == FRAMES { callers.camera.id.0 } else { Uuid::from_u128(2) };
             operations.push(Operation {
                 method,
                 path: fill(template, &id.to_string()),
                 template: template.clone(),
-                properties: properties(&document, &content["application/json"]["schema"]),
+                properties: content
+                    .get("application/json")
+                    .map(|json| properties(&document, &json["schema"]))
+                    .unwrap_or_default(),
                 content_types: content.keys().cloned().collect(),
                 number_in_query: number_in_query(operation),
             });
@@ -364,7 +371,7 @@ fn properties(document: &Value, schema: &Value) -> Map<String, Value> {
 }
 
 fn number_in_query(operation: &Value) -> Option<String> {
-    let parameters = operation["parameters"].as_array()?;
+    let parameters = operation.get("parameters")?.as_array()?;
     let found = parameters.iter().find(|parameter| {
         parameter["in"] == "query" && parameter["schema"].to_string().contains("\"integer\"")
     })?;

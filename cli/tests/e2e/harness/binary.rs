@@ -14,7 +14,7 @@ use tokio::process::{Child, Command};
 const TAIL_LINES: usize = 40;
 
 /// The binary, without any setting of the surroundings, killed with the thread that starts it.
-pub fn rollcall() -> Command {
+pub(crate) fn rollcall() -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "--", env!("CARGO_BIN_EXE_rollcall")]);
     command
@@ -26,13 +26,13 @@ pub fn rollcall() -> Command {
 
 /// An address of the loopback that nobody listens on. The kernel does not give it to outgoing connections as long as
 /// it has others (it keeps odd and even ports apart), so it stays free while a service is down.
-pub fn free_address() -> SocketAddr {
+pub(crate) fn free_address() -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("the loopback has free ports");
     listener.local_addr().expect("it is bound")
 }
 
 /// Waits until no other test, of whichever process, has a deployment.
-pub async fn take_turn() -> File {
+pub(crate) async fn take_turn() -> File {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("deployment.lock");
     let lock = move || {
         let file =
@@ -44,15 +44,15 @@ pub async fn take_turn() -> File {
 }
 
 /// A running service.
-pub struct Process {
-    pub address: SocketAddr,
+pub(crate) struct Process {
+    pub(crate) address: SocketAddr,
     child: Child,
     log: PathBuf,
 }
 
 impl Process {
     /// Starts what `command` says, listening at `address`.
-    pub fn spawn(mut command: Command, address: SocketAddr, log: &Path) -> Self {
+    pub(crate) fn spawn(mut command: Command, address: SocketAddr, log: &Path) -> Self {
         let file = OpenOptions::new().create(true).append(true).open(log).expect("an own folder is writable");
         let errors = file.try_clone().expect("an open file can be shared");
         command.env("ROLLCALL_LISTEN", address.to_string()).stdin(Stdio::null()).stdout(file).stderr(errors);
@@ -61,16 +61,16 @@ impl Process {
     }
 
     /// A caller without credentials.
-    pub fn client(&self) -> Client {
+    pub(crate) fn client(&self) -> Client {
         Client::new(&format!("http://{}", self.address))
     }
 
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id().expect("it has not ended")
     }
 
     /// Waits until it says that it can do its work.
-    pub async fn ready(&mut self) {
+    pub(crate) async fn ready(&mut self) {
         let url = format!("http://{}/ready", self.address);
         let ready = wait_until("readiness", async || {
             reqwest::get(&url).await.is_ok_and(|answer| answer.status().is_success())
@@ -82,18 +82,18 @@ impl Process {
     }
 
     /// Kills it as `kill -9` does, and waits until it is gone.
-    pub async fn kill(&mut self) {
+    pub(crate) async fn kill(&mut self) {
         self.child.kill().await.expect("it was running");
     }
 
     /// Asks it to stop, as Ctrl-C does.
-    pub fn interrupt(&self) {
+    pub(crate) fn interrupt(&self) {
         let pid = rustix::process::Pid::from_raw(self.pid().cast_signed()).expect("a process has a number");
         rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("it is running");
     }
 
     /// Waits for its end.
-    pub async fn ended(&mut self) -> ExitStatus {
+    pub(crate) async fn ended(&mut self) -> ExitStatus {
         let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
         ended.expect("it ends in time").expect("a child can be waited for")
     }
@@ -115,7 +115,7 @@ impl Drop for Process {
 }
 
 /// The processes that `pid` has started, and those that they have.
-pub fn descendants(pid: u32) -> Vec<u32> {
+pub(crate) fn descendants(pid: u32) -> Vec<u32> {
     let mut found = vec![pid];
     let all: Vec<(u32, u32)> = std::fs::read_dir("/proc")
         .expect("/proc is mounted")
@@ -135,7 +135,7 @@ pub fn descendants(pid: u32) -> Vec<u32> {
 }
 
 /// Whether a process exists and has not merely not been buried yet.
-pub fn is_running(pid: u32) -> bool {
+pub(crate) fn is_running(pid: u32) -> bool {
     parent_and_state(pid).is_some_and(|(_, state)| state != 'Z')
 }
 
@@ -148,7 +148,7 @@ fn parent_and_state(pid: u32) -> Option<(u32, char)> {
 }
 
 /// Runs a command to its end and gives what it said, with its status.
-pub async fn output(command: &mut Command) -> std::process::Output {
+pub(crate) async fn output(command: &mut Command) -> std::process::Output {
     let ran = command.stdin(Stdio::null()).output();
     tokio::time::timeout(PATIENCE, ran).await.expect("it ends in time").expect("setpriv is installed")
 }

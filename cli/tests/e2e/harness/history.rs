@@ -16,7 +16,7 @@ use rollcall_store::{
 use std::collections::{BTreeMap, HashSet};
 
 /// Everything in a stream, in order.
-pub async fn read_all(bus: &Bus, stream: Stream) -> Vec<Delivery> {
+pub(crate) async fn read_all(bus: &Bus, stream: Stream) -> Vec<Delivery> {
     let state = bus.stream(stream).await.expect("the broker is up");
     let reads = (state.first_sequence..=state.last_sequence).map(|sequence| bus.get(stream, sequence));
     stream::iter(reads)
@@ -27,7 +27,7 @@ pub async fn read_all(bus: &Bus, stream: Stream) -> Vec<Delivery> {
 }
 
 /// Every fact, each told once.
-pub async fn facts(bus: &Bus) -> Vec<Fact> {
+pub(crate) async fn facts(bus: &Bus) -> Vec<Fact> {
     let messages = read_all(bus, Stream::Facts).await;
     let facts: Vec<Fact> = messages
         .iter()
@@ -39,14 +39,14 @@ pub async fn facts(bus: &Bus) -> Vec<Fact> {
 }
 
 /// Every record of a session.
-pub async fn records(deployment: &Deployment, session: SessionId) -> Vec<AttendanceView> {
+pub(crate) async fn records(deployment: &Deployment, session: SessionId) -> Vec<AttendanceView> {
     let mut connection = deployment.pool.acquire().await.expect("the database is up");
     let page = Page { limit: 10_000, offset: 0 };
     attendance_views::of_session(&mut connection, session, page).await.expect("the database is up").rows
 }
 
 /// Waits until the ledger knows of `accepted` frames and none of them is pending.
-pub async fn settled(deployment: &Deployment, accepted: u64) {
+pub(crate) async fn settled(deployment: &Deployment, accepted: u64) {
     wait_until("every frame has its outcome", async || {
         let Ok(balances) = ledger::balance(&deployment.pool).await else { return false };
         let known: u64 = balances.values().map(|balance| balance.accepted).sum();
@@ -57,7 +57,7 @@ pub async fn settled(deployment: &Deployment, accepted: u64) {
 }
 
 /// Asserts that the ledger balances, and that of each camera exactly so many frames were accepted and processed.
-pub async fn assert_ledger(deployment: &Deployment, wanted: &BTreeMap<CameraId, u64>) {
+pub(crate) async fn assert_ledger(deployment: &Deployment, wanted: &BTreeMap<CameraId, u64>) {
     let balances = ledger::balance(&deployment.pool).await.expect("the database is up");
     for (camera, balance) in &balances {
         assert!(balance.balances() && balance.pending == 0, "camera {camera}: {balance:?}");

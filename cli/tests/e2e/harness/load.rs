@@ -27,7 +27,7 @@ const RETRY_PAUSE: Duration = Duration::from_millis(50);
 const CALL_DEADLINE: Duration = Duration::from_secs(20);
 
 /// Calls that are being made by a number of clients, as many as have been released.
-pub struct Load<A> {
+pub(crate) struct Load<A> {
     permits: Arc<Semaphore>,
     counts: Arc<Counts>,
     clients: JoinSet<Vec<A>>,
@@ -42,7 +42,7 @@ struct Counts {
 impl<A: Send + 'static> Load<A> {
     /// `clients` clients work through `calls`; none is made before it is released. `make` gives nothing when the call
     /// was not answered and must be made again.
-    pub fn new<C, M, F>(clients: usize, calls: Vec<C>, make: M) -> Self
+    pub(crate) fn new<C, M, F>(clients: usize, calls: Vec<C>, make: M) -> Self
     where
         C: Clone + Send + 'static,
         M: Fn(C) -> F + Clone + Send + 'static,
@@ -71,22 +71,22 @@ impl<A: Send + 'static> Load<A> {
     }
 
     /// Lets so many more calls be made.
-    pub fn release(&self, calls: usize) {
+    pub(crate) fn release(&self, calls: usize) {
         self.permits.add_permits(calls);
     }
 
     /// How many calls have been answered.
-    pub fn answered(&self) -> usize {
+    pub(crate) fn answered(&self) -> usize {
         self.counts.answered.load(Ordering::Relaxed)
     }
 
     /// How often a call had to be made again.
-    pub fn turned_away(&self) -> usize {
+    pub(crate) fn turned_away(&self) -> usize {
         self.counts.turned_away.load(Ordering::Relaxed)
     }
 
     /// Makes the calls that are left, and gives every answer.
-    pub async fn finish(self) -> Vec<A> {
+    pub(crate) async fn finish(self) -> Vec<A> {
         self.permits.add_permits(Semaphore::MAX_PERMITS >> 1);
         self.clients.join_all().await.into_iter().flatten().collect()
     }
@@ -105,22 +105,22 @@ async fn insist<A, F: Future<Output = Option<A>>>(counts: &Counts, make: impl Fn
 
 /// A picture that a camera has taken.
 #[derive(Clone)]
-pub struct Frame {
-    pub camera: Camera,
-    pub captured_at: DateTime<Utc>,
-    pub picture: Bytes,
+pub(crate) struct Frame {
+    pub(crate) camera: Camera,
+    pub(crate) captured_at: DateTime<Utc>,
+    pub(crate) picture: Bytes,
 }
 
 /// A frame that was accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct FrameAnswer {
-    pub camera_id: CameraId,
-    pub frame_id: FrameId,
-    pub sequence: u64,
+pub(crate) struct FrameAnswer {
+    pub(crate) camera_id: CameraId,
+    pub(crate) frame_id: FrameId,
+    pub(crate) sequence: u64,
 }
 
 /// Pushes a frame, as its camera does.
-pub async fn push(frame: Frame) -> Option<FrameAnswer> {
+pub(crate) async fn push(frame: Frame) -> Option<FrameAnswer> {
     let Frame { camera, captured_at, picture } = frame;
     let request = camera
         .client
@@ -141,26 +141,26 @@ pub async fn push(frame: Frame) -> Option<FrameAnswer> {
 
 /// A scan that a student makes.
 #[derive(Clone)]
-pub struct Scan {
-    pub student: Student,
+pub(crate) struct Scan {
+    pub(crate) student: Student,
     /// Where it is sent, without credentials.
-    pub door: Client,
-    pub qr_token: String,
+    pub(crate) door: Client,
+    pub(crate) qr_token: String,
     /// The same for every try.
-    pub key: String,
+    pub(crate) key: String,
 }
 
 /// A scan that was accepted.
 #[derive(Clone, Debug)]
-pub struct ScanAnswer {
-    pub student: Student,
-    pub request_id: RequestId,
+pub(crate) struct ScanAnswer {
+    pub(crate) student: Student,
+    pub(crate) request_id: RequestId,
     /// What it was answered with; nothing when it was accepted and not yet decided.
-    pub code: Option<String>,
+    pub(crate) code: Option<String>,
 }
 
 /// Makes a scan, as a phone does.
-pub async fn scan(scan: Scan) -> Option<ScanAnswer> {
+pub(crate) async fn scan(scan: Scan) -> Option<ScanAnswer> {
     let Scan { student, door, qr_token, key } = scan;
     let request = door
         .with_token(&student.token)

@@ -8,12 +8,12 @@ mod people;
 mod pictures;
 mod school;
 
-pub use binary::{Process, descendants, free_address, is_running, output, rollcall, take_turn};
-pub use history::{assert_ledger, facts, read_all, records, settled};
-pub use load::{Frame, FrameAnswer, Load, Scan, ScanAnswer, push, scan};
-pub use people::{Camera, People, Student, create_admin, run_create_admin, sign_in};
-pub use pictures::{Pictures, models_dir};
-pub use school::{School, Session};
+pub(crate) use binary::{Process, descendants, free_address, is_running, output, rollcall, take_turn};
+pub(crate) use history::{assert_ledger, facts, read_all, records, settled};
+pub(crate) use load::{Frame, FrameAnswer, Load, Scan, ScanAnswer, push, scan};
+pub(crate) use people::{Camera, People, Student, create_admin, run_create_admin, sign_in};
+pub(crate) use pictures::{Pictures, models_dir};
+pub(crate) use school::{School, Session};
 
 use rollcall_bus::{Bus, BusConfig};
 use rollcall_service::{
@@ -27,12 +27,12 @@ use std::{collections::BTreeMap, fs::File, net::SocketAddr, time::Duration};
 use tempfile::TempDir;
 
 /// Far longer than anything takes on a busy machine; reaching it is a failure.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(20);
 
 /// Who can be killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Service {
+pub(crate) enum Service {
     Ingest,
     Api,
     FaceWorker,
@@ -40,7 +40,7 @@ pub enum Service {
 }
 
 impl Service {
-    pub const ALL: [Service; 4] =
+    pub(crate) const ALL: [Service; 4] =
         [Service::Api, Service::Ingest, Service::FaceWorker, Service::AttendanceWorker];
 
     fn command(self) -> &'static str {
@@ -54,12 +54,12 @@ impl Service {
 }
 
 /// Two servers, and a process per service. All of them are gone when it is dropped.
-pub struct Deployment {
-    pub nats: NatsServer,
-    pub postgres: PostgresServer,
-    pub bus: Bus,
-    pub pool: Pool<Postgres>,
-    pub signer: TokenSigner,
+pub(crate) struct Deployment {
+    pub(crate) nats: NatsServer,
+    pub(crate) postgres: PostgresServer,
+    pub(crate) bus: Bus,
+    pub(crate) pool: Pool<Postgres>,
+    pub(crate) signer: TokenSigner,
     /// Settings of every process, beside those that say where things are.
     settings: Vec<(String, String)>,
     services: BTreeMap<Service, Process>,
@@ -69,12 +69,12 @@ pub struct Deployment {
 
 impl Deployment {
     /// Everything.
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::with(&Service::ALL, &[]).await
     }
 
     /// Some services, with settings that are not the tests' usual ones.
-    pub async fn with(services: &[Service], settings: &[(&str, &str)]) -> Self {
+    pub(crate) async fn with(services: &[Service], settings: &[(&str, &str)]) -> Self {
         // Two cores bear one deployment at a time; more would only make each other slow.
         let turn = binary::take_turn().await;
         let folder = tempfile::tempdir().expect("the temporary folder is writable");
@@ -123,35 +123,35 @@ impl Deployment {
     }
 
     /// Kills a service as `kill -9` does.
-    pub async fn kill(&mut self, service: Service) {
+    pub(crate) async fn kill(&mut self, service: Service) {
         self.services.get_mut(&service).expect("it was started").kill().await;
     }
 
     /// Starts a killed service again, at the same address.
-    pub async fn restart(&mut self, service: Service) {
+    pub(crate) async fn restart(&mut self, service: Service) {
         self.spawn(service);
         self.ready(service).await;
     }
 
     /// A caller of the service without credentials.
-    pub fn visitor(&self, service: Service) -> Client {
+    pub(crate) fn visitor(&self, service: Service) -> Client {
         self.services[&service].client()
     }
 
     /// Where the service listens.
-    pub fn address(&self, service: Service) -> SocketAddr {
+    pub(crate) fn address(&self, service: Service) -> SocketAddr {
         self.services[&service].address
     }
 
     /// The binary as somebody beside the deployment would run it, with the same settings.
-    pub fn tool(&self, arguments: &[&str]) -> tokio::process::Command {
+    pub(crate) fn tool(&self, arguments: &[&str]) -> tokio::process::Command {
         let mut command = rollcall();
         command.args(arguments).envs(self.settings.iter().cloned()).current_dir(self.folder.path());
         command
     }
 
     /// A folder that is gone with the deployment.
-    pub fn folder(&self) -> &std::path::Path {
+    pub(crate) fn folder(&self) -> &std::path::Path {
         self.folder.path()
     }
 }
@@ -181,7 +181,7 @@ fn usual_settings(
 }
 
 /// Waits for a condition with the tests' usual patience.
-pub async fn wait_until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+pub(crate) async fn wait_until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     let waiting = async {
         while !condition().await {
             tokio::time::sleep(POLL).await;

@@ -16,29 +16,29 @@ const PASSWORD: &str = "Correct-horse-7";
 
 /// A student who is signed in.
 #[derive(Clone, Debug)]
-pub struct Student {
-    pub id: UserId,
-    pub token: String,
+pub(crate) struct Student {
+    pub(crate) id: UserId,
+    pub(crate) token: String,
 }
 
 /// A camera with its key, at the front door.
 #[derive(Clone, Debug)]
-pub struct Camera {
-    pub id: CameraId,
-    pub key: String,
-    pub client: Client,
+pub(crate) struct Camera {
+    pub(crate) id: CameraId,
+    pub(crate) key: String,
+    pub(crate) client: Client,
 }
 
 /// The staff, signed in at the api, and the means to make everybody else.
-pub struct People {
-    pub admin: Client,
-    pub teacher: Client,
-    pub teacher_id: UserId,
+pub(crate) struct People {
+    pub(crate) admin: Client,
+    pub(crate) teacher: Client,
+    pub(crate) teacher_id: UserId,
 }
 
 impl People {
     /// The administrator is made with `rollcall admin create-user`, and makes the teacher.
-    pub async fn hire(deployment: &Deployment) -> Self {
+    pub(crate) async fn hire(deployment: &Deployment) -> Self {
         let visitor = deployment.visitor(Service::Api);
         create_admin(deployment, "admin@e2e.example").await;
         let admin = sign_in(&visitor, "admin@e2e.example").await;
@@ -53,7 +53,7 @@ impl People {
     }
 
     /// A camera of a class, with a key.
-    pub async fn camera(&self, deployment: &Deployment, class: ClassId, name: &str) -> Camera {
+    pub(crate) async fn camera(&self, deployment: &Deployment, class: ClassId, name: &str) -> Camera {
         let camera = json!({ "name": name, "maxFramesPerSecond": 60 });
         let answer = self.admin.post("/api/v1/cameras", &camera).await;
         let id = id_of(&answer.data()["camera"]);
@@ -66,7 +66,7 @@ impl People {
 }
 
 /// Students without passwords, written as the api writes them: making hundreds one call at a time proves nothing more.
-pub async fn students(
+pub(crate) async fn students(
     deployment: &Deployment,
     names: &str,
     count: usize,
@@ -101,12 +101,12 @@ pub async fn students(
 }
 
 /// Runs `rollcall admin create-user` beside a deployment.
-pub async fn create_admin(deployment: &Deployment, email: &str) {
+pub(crate) async fn create_admin(deployment: &Deployment, email: &str) {
     run_create_admin(deployment.tool(&[]), email).await;
 }
 
 /// Makes `command`, the binary with its settings, create an administrator. The password goes in by standard input.
-pub async fn run_create_admin(mut command: Command, email: &str) {
+pub(crate) async fn run_create_admin(mut command: Command, email: &str) {
     command.args(["admin", "create-user", "--email", email, "--name", "Grace Admin", "--role", "admin"]);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("setpriv is installed");
@@ -118,13 +118,13 @@ pub async fn run_create_admin(mut command: Command, email: &str) {
 }
 
 /// Signs in with the password that everybody has here.
-pub async fn sign_in(visitor: &Client, email: &str) -> Client {
+pub(crate) async fn sign_in(visitor: &Client, email: &str) -> Client {
     let answer = visitor.post("/api/v1/auth/login", &json!({ "email": email, "password": PASSWORD })).await;
     visitor.with_token(answer.data()["token"].as_str().expect("a sign-in is answered with a token"))
 }
 
 /// The id of what an answer shows.
-pub fn id_of(value: &Value) -> uuid::Uuid {
+pub(crate) fn id_of(value: &Value) -> uuid::Uuid {
     let id = value["id"].as_str().unwrap_or_else(|| panic!("no id in {value}"));
     id.parse().expect("an id is a UUID")
 }

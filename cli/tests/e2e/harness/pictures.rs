@@ -12,27 +12,27 @@ const WIDTH: u32 = 320;
 const HEIGHT: u32 = 240;
 
 /// Where weights, ONNX Runtime and photographs are kept between test runs.
-pub fn models_dir() -> PathBuf {
+pub(crate) fn models_dir() -> PathBuf {
     std::env::var_os("ROLLCALL_MODELS_DIR").map_or_else(default_models_dir, PathBuf::from)
 }
 
 /// What cameras and operators send.
-pub struct Pictures {
+pub(crate) struct Pictures {
     /// Three photographs to enrol the known person with, as they are.
-    pub enrolment: [Bytes; 3],
+    pub(crate) enrolment: [Bytes; 3],
     /// Where a photograph of the known person is that the enrolment has not seen, as it is.
-    pub unseen: PathBuf,
+    pub(crate) unseen: PathBuf,
     /// The same, as a camera sends it.
-    pub known: Bytes,
+    pub(crate) known: Bytes,
     /// Somebody else.
-    pub stranger: Bytes,
+    pub(crate) stranger: Bytes,
     /// Nobody.
-    pub empty: Bytes,
+    pub(crate) empty: Bytes,
 }
 
 impl Pictures {
     /// Reads them; on first use everything that the face worker needs is fetched, too.
-    pub fn get() -> &'static Self {
+    pub(crate) fn get() -> &'static Self {
         static PICTURES: LazyLock<Pictures> = LazyLock::new(|| {
             let progress = |what: &str| println!("{what}");
             let mut fetcher =
@@ -58,9 +58,11 @@ fn read(photographs: &Photographs) -> Pictures {
     }
 }
 
+/// The upper part of a portrait, which has the face.
 fn small(path: &Path) -> RgbImage {
-    let picture = image::open(path).expect("a photograph is an image");
-    picture.resize(WIDTH, HEIGHT, FilterType::Triangle).to_rgb8()
+    let portrait = image::open(path).expect("a photograph is an image");
+    let upper = portrait.crop_imm(0, 0, portrait.width(), portrait.width() * HEIGHT / WIDTH);
+    upper.resize_exact(WIDTH, HEIGHT, FilterType::Triangle).to_rgb8()
 }
 
 fn jpeg(picture: &RgbImage) -> Bytes {

@@ -11,25 +11,25 @@ use rollcall_service::clock::Clock;
 use serde_json::json;
 
 /// A class and what belongs to it.
-pub struct School {
-    pub people: People,
-    pub class: ClassId,
-    pub camera: Camera,
+pub(crate) struct School {
+    pub(crate) people: People,
+    pub(crate) class: ClassId,
+    pub(crate) camera: Camera,
     /// Enrolled in the class, and by face.
-    pub known: Student,
+    pub(crate) known: Student,
 }
 
 /// An open session.
-pub struct Session {
-    pub id: SessionId,
+pub(crate) struct Session {
+    pub(crate) id: SessionId,
     /// What its code says.
-    pub qr_token: String,
-    pub started_at: DateTime<Utc>,
+    pub(crate) qr_token: String,
+    pub(crate) started_at: DateTime<Utc>,
 }
 
 impl School {
     /// Makes everything, over HTTP where it is not about numbers.
-    pub async fn open(deployment: &Deployment) -> Self {
+    pub(crate) async fn open(deployment: &Deployment) -> Self {
         let people = People::hire(deployment).await;
         let class = json!({ "name": "Attendance", "code": "E2E-1", "teacherId": people.teacher_id });
         let class = people.admin.post("/api/v1/classes", &class).await;
@@ -40,7 +40,7 @@ impl School {
     }
 
     /// Enrols the known student's face from three photographs.
-    pub async fn enrol_face(&self) {
+    pub(crate) async fn enrol_face(&self) {
         let mut form = Form::new();
         for photograph in &Pictures::get().enrolment {
             let part = Part::stream(photograph.clone()).file_name("photograph.jpg").mime_str("image/jpeg");
@@ -54,17 +54,17 @@ impl School {
     }
 
     /// More students of the class.
-    pub async fn students(&self, deployment: &Deployment, count: usize) -> Vec<Student> {
+    pub(crate) async fn students(&self, deployment: &Deployment, count: usize) -> Vec<Student> {
         students(deployment, "student", count, Some(self.class)).await
     }
 
     /// Students who are not in the class.
-    pub async fn outsiders(&self, deployment: &Deployment, count: usize) -> Vec<Student> {
+    pub(crate) async fn outsiders(&self, deployment: &Deployment, count: usize) -> Vec<Student> {
         students(deployment, "outsider", count, None).await
     }
 
     /// Plans a session and starts it.
-    pub async fn start_session(&self) -> Session {
+    pub(crate) async fn start_session(&self) -> Session {
         let teacher = &self.people.teacher;
         let time = |minutes| {
             (Clock::real().now() + TimeDelta::minutes(minutes)).to_rfc3339_opts(SecondsFormat::Micros, true)
