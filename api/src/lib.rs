@@ -6,6 +6,12 @@
 //!
 //! The api writes people, cameras and classes. What belongs to the attendance worker (sessions, records, faces) is asked
 //! for over the log. It does no heavy work: it links neither a model runtime nor an index.
+//!
+//! # Metrics
+//! | name | kind | labels |
+//! |---|---|---|
+//! | `rollcall_api_sign_ins_total` | counter | `result` = signed_in, refused, locked |
+//! | `rollcall_api_watchers` | gauge: open streams of events | |
 
 pub mod access;
 

@@ -1,6 +1,6 @@
 //! `POST /auth/login`.
 
-use crate::{extract::Body, reply::Reply, state::Api, users::UserBody};
+use crate::{error::ApiError, extract::Body, reply::Reply, state::Api, users::UserBody};
 use axum::extract::State;
 use chrono::{DateTime, TimeDelta, Utc};
 use garde::Validate;
@@ -61,14 +61,15 @@ pub(crate) async fn login(
         return Err(match users::locked_until(&mut db, &email, now).await? {
             Some(until) => locked(until),
             None => wrong(),
-        }
-        .into());
+        });
     };
     if !matches {
-        return Err(wrong().into());
+        return Err(wrong());
     }
     users::sign_in_succeeded(&mut db, attempt.user.id).await?;
     let user = attempt.user;
+    count("signed_in");
+    tracing::info!(user_id = %user.id, "signed in");
     let (token, _) = api.signer().issue(user.id, &user.email, user.role);
     Ok(Success::ok(SignedIn { token, user: user.into(), expires_in: api.token_lifetime_s() }))
 }
@@ -80,13 +81,20 @@ fn lock_rule(api: &Api, now: DateTime<Utc>) -> LockRule {
     }
 }
 
-fn wrong() -> Problem {
-    Problem::new(Code::AuthInvalidCredentials, "the e-mail address or the password is wrong")
+fn wrong() -> ApiError {
+    count("refused");
+    Problem::new(Code::AuthInvalidCredentials, "the e-mail address or the password is wrong").into()
 }
 
-fn locked(until: DateTime<Utc>) -> Problem {
+fn locked(until: DateTime<Utc>) -> ApiError {
+    count("locked");
     Problem::new(Code::AuthAccountLocked, "too many failed sign-ins; the account is locked for a while")
         .with_details(json!({ "until": until }))
+        .into()
+}
+
+fn count(result: &'static str) {
+    metrics::counter!("rollcall_api_sign_ins_total", "result" => result).increment(1);
 }
 
 #[cfg(test)]

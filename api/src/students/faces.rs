@@ -30,7 +30,7 @@ use serde::Serialize;
 use serde_json::json;
 use utoipa::ToSchema;
 
-/// Fewer photographs identify too few people; more add little (see FIELD-NOTES of the default pack in `models`).
+/// Fewer photographs identify too few people; more add little.
 const PHOTOS: std::ops::RangeInclusive<usize> = 3..=5;
 
 /// Room for the photographs as base64, and for what is around them.
