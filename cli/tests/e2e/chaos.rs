@@ -122,24 +122,33 @@ async fn kill_under_load(
     frames: &Load<FrameAnswer>,
     scans: &Load<ScanAnswer>,
 ) {
-    let (frames_so_far, scans_so_far) = (turn * FRAMES / VICTIMS.len(), turn * SCANS / VICTIMS.len());
-    frames.release(FRAMES / VICTIMS.len());
-    scans.release(SCANS / VICTIMS.len());
-    wait_until("the load runs", async || {
-        frames.answered() > frames_so_far + 10 && scans.answered() > scans_so_far + 10
-    })
-    .await;
+    const SHARE: usize = FRAMES / VICTIMS.len();
+    let so_far = turn * SHARE;
+    frames.release(SHARE / 2);
+    scans.release(SHARE / 2);
+    tokio::join!(
+        frames.until("frames come in", |counts| counts.answered > so_far + SHARE / 10),
+        scans.until("scans come in", |counts| counts.answered > so_far + SHARE / 10),
+    );
+    // The rest of the first half is on its way.
     match victim {
         Victim::Service(service) => deployment.kill(service).await,
         Victim::Broker => deployment.nats.kill().await,
     }
-    let turned_away = frames.turned_away();
-    wait_until("the load meets the gap", async || match victim {
-        Victim::Service(Service::Ingest) | Victim::Broker => frames.turned_away() > turned_away + 5,
-        // Nobody at the door notices.
-        Victim::Service(_) => frames.answered() > frames_so_far + 50,
-    })
-    .await;
+    let at_kill = frames.counts();
+    frames.release(SHARE / 2);
+    scans.release(SHARE / 2);
+    match victim {
+        Victim::Service(Service::Ingest) | Victim::Broker => {
+            let turned_away = at_kill.turned_away + CLIENTS;
+            frames.until("the door is found closed", |counts| counts.turned_away > turned_away).await;
+        }
+        // Behind the door somebody is missing, and nobody in front of it notices.
+        Victim::Service(_) => {
+            frames.until("frames are accepted", |counts| counts.answered == so_far + SHARE).await;
+            scans.until("scans are accepted", |counts| counts.answered == so_far + SHARE).await;
+        }
+    }
     match victim {
         Victim::Service(service) => deployment.restart(service).await,
         Victim::Broker => deployment.nats.restart().await.expect("the broker starts on its data"),

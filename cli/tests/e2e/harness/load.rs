@@ -1,7 +1,7 @@
 //! Cameras and phones under load: each call is made until it is answered, always with the same content, as real ones
 //! do. What counts as an answer is here; what the answer must be is in the tests.
 
-use super::{Camera, Student};
+use super::{Camera, PATIENCE, Student};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
@@ -12,14 +12,11 @@ use rollcall_schemas::{
 };
 use rollcall_test_support::Client;
 use serde_json::{Value, json};
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
+use std::{sync::Arc, time::Duration};
+use tokio::{
+    sync::{Semaphore, watch},
+    task::JoinSet,
 };
-use tokio::{sync::Semaphore, task::JoinSet};
 
 /// What a client waits before it makes the same call again.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
@@ -29,14 +26,17 @@ const CALL_DEADLINE: Duration = Duration::from_secs(20);
 /// Calls that are being made by a number of clients, as many as have been released.
 pub(crate) struct Load<A> {
     permits: Arc<Semaphore>,
-    counts: Arc<Counts>,
+    counts: watch::Sender<Counts>,
     clients: JoinSet<Vec<A>>,
 }
 
-#[derive(Default)]
-struct Counts {
-    answered: AtomicUsize,
-    turned_away: AtomicUsize,
+/// How a load has fared so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Counts {
+    /// Calls that have been answered.
+    pub(crate) answered: usize,
+    /// How often a call had to be made again.
+    pub(crate) turned_away: usize,
 }
 
 impl<A: Send + 'static> Load<A> {
@@ -49,7 +49,7 @@ impl<A: Send + 'static> Load<A> {
         F: Future<Output = Option<A>> + Send,
     {
         let permits = Arc::new(Semaphore::new(0));
-        let counts = Arc::new(Counts::default());
+        let counts = watch::Sender::new(Counts::default());
         let calls = Arc::new(Mutex::new(calls.into_iter()));
         let mut running = JoinSet::new();
         for _ in 0..clients {
@@ -75,14 +75,16 @@ impl<A: Send + 'static> Load<A> {
         self.permits.add_permits(calls);
     }
 
-    /// How many calls have been answered.
-    pub(crate) fn answered(&self) -> usize {
-        self.counts.answered.load(Ordering::Relaxed)
+    /// How it has fared so far.
+    pub(crate) fn counts(&self) -> Counts {
+        *self.counts.borrow()
     }
 
-    /// How often a call had to be made again.
-    pub(crate) fn turned_away(&self) -> usize {
-        self.counts.turned_away.load(Ordering::Relaxed)
+    /// Wakes up as soon as it has fared so.
+    pub(crate) async fn until(&self, what: &str, reached: impl FnMut(&Counts) -> bool) {
+        let mut counts = self.counts.subscribe();
+        let reached = tokio::time::timeout(PATIENCE, counts.wait_for(reached)).await;
+        reached.unwrap_or_else(|_| panic!("{what}: not within {PATIENCE:?}, {:?}", self.counts())).ok();
     }
 
     /// Makes the calls that are left, and gives every answer.
@@ -92,13 +94,13 @@ impl<A: Send + 'static> Load<A> {
     }
 }
 
-async fn insist<A, F: Future<Output = Option<A>>>(counts: &Counts, make: impl Fn() -> F) -> A {
+async fn insist<A, F: Future<Output = Option<A>>>(counts: &watch::Sender<Counts>, make: impl Fn() -> F) -> A {
     loop {
         if let Some(answer) = make().await {
-            counts.answered.fetch_add(1, Ordering::Relaxed);
+            counts.send_modify(|counts| counts.answered += 1);
             return answer;
         }
-        counts.turned_away.fetch_add(1, Ordering::Relaxed);
+        counts.send_modify(|counts| counts.turned_away += 1);
         tokio::time::sleep(RETRY_PAUSE).await;
     }
 }

@@ -7,6 +7,7 @@ mod load;
 mod people;
 mod pictures;
 mod school;
+mod wire;
 
 pub(crate) use binary::{Process, descendants, free_address, is_running, output, rollcall, take_turn};
 pub(crate) use history::{assert_ledger, facts, read_all, records, settled};
@@ -14,6 +15,7 @@ pub(crate) use load::{Frame, FrameAnswer, Load, Scan, ScanAnswer, push, scan};
 pub(crate) use people::{Camera, People, Student, create_admin, run_create_admin, sign_in};
 pub(crate) use pictures::{Pictures, models_dir};
 pub(crate) use school::{School, Session};
+pub(crate) use wire::send_spaces;
 
 use rollcall_bus::{Bus, BusConfig};
 use rollcall_service::{
