@@ -59,7 +59,7 @@ pub enum ImageRefusal {
         found: ImageType,
     },
     /// The end is missing: decoders would fill it with grey and say nothing.
-    #[error("the {content_type} is cut off: its end is missing; send all of it")]
+    #[error("the {content_type} is cut off or damaged: its end is not found; send all of it")]
     Truncated {
         /// What the bytes are.
         content_type: ImageType,

@@ -10,7 +10,7 @@
 //! | name | kind | labels |
 //! |---|---|---|
 //! | `rollcall_ingest_frames_total` | counter | `source` = live, upload; `result` = accepted, duplicate, or the code of the refusal |
-//! | `rollcall_ingest_frame_bytes` | histogram | `source` |
+//! | `rollcall_ingest_frame_bytes` | summary | `source` |
 //! | `rollcall_ingest_frame_age_seconds` | histogram, receipt minus capture | `source` |
 //! | `rollcall_ingest_scans_total` | counter | `result` = recorded, pending, or the code of the refusal |
 
