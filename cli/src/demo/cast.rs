@@ -14,6 +14,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::{fs, io::Write, os::unix::fs::OpenOptionsExt, path::Path};
 
+/// The file, in the data folder, that remembers drawn secrets.
+pub const SECRETS: &str = "demo-secrets.json";
 const ADMIN: &str = "admin@demo.example";
 const TEACHER: &str = "teacher@demo.example";
 const CLASS_CODE: &str = "DEMO-101";
@@ -51,7 +53,7 @@ struct Secrets {
 
 /// Makes or finds everybody.
 pub async fn assemble(config: &Config, system: &System, photographs: &Photographs) -> anyhow::Result<Cast> {
-    let path = config.data_dir.join("demo-secrets.json");
+    let path = config.data_dir.join(SECRETS);
     let mut secrets = read_or_draw(&path)?;
     let visitor = Client::new(&format!("http://{}", system.address()))?;
 

@@ -28,11 +28,13 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let stopped = stage::step("Stopping", system.stop()).await;
     played?;
     stopped?;
-    println!("\nThe demo took {:.0} s. The records are kept: see them with", begun.elapsed().as_secs_f64());
-    println!("  make up                 then http://{}/docs in a browser", config.listen);
-    println!("  rollcall watch          the live events, from the beginning with --from 1");
-    println!("  rollcall ledger         every frame ever accepted, and what became of it");
-    println!("  rollcall identify FILE  what the active model pack sees in a photograph");
+    println!("\nThe demo took {:.0} s. The records are kept; to look further:", begun.elapsed().as_secs_f64());
+    let program = std::env::args().next().unwrap_or_else(|| "rollcall".to_owned());
+    println!("  {program} up               then http://{}/docs in a browser", config.listen);
+    println!("  {program} ledger           every frame ever accepted, and what became of it, while it is up");
+    println!("  {program} identify FILE    what the active model pack sees in a photograph");
+    println!("  {program} watch --help     live events in the terminal");
+    println!("Accounts and their password are in {}", config.data_dir.join(cast::SECRETS).display());
     Ok(())
 }
 
