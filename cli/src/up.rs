@@ -19,7 +19,7 @@ use rollcall_service::{
     servers::{NatsOptions, NatsServer, PostgresOptions, PostgresServer},
 };
 use rollcall_store::{Pool, Postgres, StoreError};
-use std::net::SocketAddr;
+use std::{net::SocketAddr, path::PathBuf};
 use tokio::net::TcpListener;
 
 /// A running deployment.
@@ -120,6 +120,7 @@ impl System {
 
 /// The private servers of a deployment; none where the settings name others.
 struct Servers {
+    data_dir: PathBuf,
     nats: Option<NatsServer>,
     postgres: Option<PostgresServer>,
 }
@@ -143,10 +144,11 @@ impl Servers {
             postgres = Some(server);
         }
         Endpoints::of(config).write(&config.data_dir)?;
-        Ok(Self { nats, postgres })
+        Ok(Self { data_dir: config.data_dir.clone(), nats, postgres })
     }
 
     async fn stop(&mut self) {
+        Endpoints::remove(&self.data_dir);
         if let Some(server) = &mut self.postgres {
             server.stop().await;
         }

@@ -28,7 +28,10 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let stopped = stage::step("Stopping", system.stop()).await;
     played?;
     stopped?;
-    println!("\nThe demo took {:.0} s. The records are kept; to look further:", begun.elapsed().as_secs_f64());
+    println!(
+        "\nThe demo took {:.0} s. The records are kept; to look further:",
+        begun.elapsed().as_secs_f64()
+    );
     let program = std::env::args().next().unwrap_or_else(|| "rollcall".to_owned());
     println!("  {program} up               then http://{}/docs in a browser", config.listen);
     println!("  {program} ledger           every frame ever accepted, and what became of it, while it is up");

@@ -32,6 +32,12 @@ impl Endpoints {
         written.with_context(|| format!("writing {}", path.display()))
     }
 
+    /// Takes them away again: nothing runs any more.
+    pub fn remove(data_dir: &Path) {
+        // A file that stays behind costs a tool one attempt to connect.
+        let _ = fs::remove_file(data_dir.join(FILE));
+    }
+
     /// Fills in what the settings leave open from the data folder, if a deployment has run there.
     pub fn fill_in(config: &mut Config) {
         let Ok(bytes) = fs::read(config.data_dir.join(FILE)) else { return };
