@@ -69,7 +69,11 @@ impl Bus {
             .map_err(BusError::broker(format!("describing stream {}", stream.name())))?;
         Ok(StreamState {
             created_at: info.created,
-            first_sequence: info.state.first_sequence,
+            // The broker tells 0 of a stream that was empty when it was recovered.
+            first_sequence: match info.state.messages {
+                0 => info.state.last_sequence + 1,
+                _ => info.state.first_sequence,
+            },
             last_sequence: info.state.last_sequence,
             messages: info.state.messages,
             bytes: info.state.bytes,
@@ -172,17 +176,22 @@ impl Bus {
     }
 
     /// Makes room in a stream that refuses when it is full: removes its oldest messages, as far as every durable
-    /// consumer has settled them, until it holds about `keep_bytes`. What somebody still has to see stays. Returns how
-    /// many messages were removed.
+    /// consumer has settled them, until it holds about `keep_bytes`. What somebody still has to see stays, and so does
+    /// everything while one of the `needed` consumers has never been there. Returns how many messages were removed.
     ///
     /// # Errors
     /// When the broker does not answer or has no such stream.
-    pub async fn make_room(&self, stream: Stream, keep_bytes: u64) -> Result<u64, BusError> {
+    pub async fn make_room(
+        &self,
+        stream: Stream,
+        keep_bytes: u64,
+        needed: &[&str],
+    ) -> Result<u64, BusError> {
         let state = self.stream(stream).await?;
         if state.bytes <= keep_bytes {
             return Ok(0);
         }
-        let Some(settled) = self.settled_by_all(stream).await? else { return Ok(0) };
+        let Some(settled) = self.settled_by_all(stream, needed).await? else { return Ok(0) };
         let excess = (state.bytes - keep_bytes).div_ceil((state.bytes / state.messages.max(1)).max(1));
         let first_kept = (state.first_sequence + excess).min(settled + 1);
         let purged = self
@@ -195,14 +204,19 @@ impl Bus {
         Ok(purged.purged)
     }
 
-    /// The sequence up to which every durable consumer has settled everything; `None` without any consumer.
-    async fn settled_by_all(&self, stream: Stream) -> Result<Option<u64>, BusError> {
+    /// The sequence up to which every durable consumer has settled everything; `None` without any consumer, or without
+    /// one that is needed.
+    async fn settled_by_all(&self, stream: Stream, needed: &[&str]) -> Result<Option<u64>, BusError> {
         let handle = self.stream_handle(stream).await?;
         let consumers: Vec<_> = handle
             .consumers()
             .try_collect()
             .await
             .map_err(BusError::broker(format!("listing consumers of {}", stream.name())))?;
+        let is_there = |name: &&str| consumers.iter().any(|consumer| consumer.name == **name);
+        if !needed.iter().all(is_there) {
+            return Ok(None);
+        }
         let durable = consumers.iter().filter(|consumer| consumer.config.durable_name.is_some());
         Ok(durable.map(|consumer| consumer.ack_floor.stream_sequence).min())
     }
