@@ -164,8 +164,10 @@ async fn each_frame_ended_in_one_sighting(deployment: &Deployment, accepted: &[F
     assert_eq!(in_log, sequences, "FRAMES holds what was accepted and nothing else");
 
     let sightings = read_all(&deployment.bus, Stream::Sightings).await;
-    let sightings: Vec<Sighting> =
-        sightings.iter().map(|message| serde_json::from_slice(&message.payload).unwrap()).collect();
+    let sightings: Vec<Sighting> = sightings
+        .iter()
+        .map(|message| serde_json::from_slice(&message.payload).expect("a sighting is JSON"))
+        .collect();
     let seen: BTreeSet<u64> = sightings.iter().map(|sighting| sighting.frame_sequence).collect();
     assert_eq!(seen, sequences, "each frame has its sighting");
     assert_eq!(sightings.len(), FRAMES, "and one only");

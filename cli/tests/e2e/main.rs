@@ -3,6 +3,9 @@
 //!
 //! What one crate promises is tested in that crate. Here are the promises that only the whole can keep.
 
+// Helpers of tests may say what they do, as tests may.
+#![allow(clippy::print_stdout)]
+
 mod chaos;
 mod commands;
 mod harness;

@@ -11,7 +11,7 @@ use rollcall_schemas::{
     subject::Stream,
 };
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     path::{Path, PathBuf},
 };
 use tokio::process::Command;
@@ -69,7 +69,7 @@ async fn a_replay_that_was_killed_goes_on_where_it_was() {
     let deployment = Deployment::with(&[], &[]).await;
     let camera = CameraId(Uuid::from_u128(7));
     let folder = pictures(deployment.folder(), ALL);
-    let start = "2026-03-02T09:00:00Z".parse().expect("a well-formed time");
+    let start: DateTime<Utc> = "2026-03-02T09:00:00Z".parse().expect("a well-formed time");
 
     let mut first = folder_command(&deployment, &folder, camera, start);
     let mut first = first.args(["--pace", "1"]).spawn().expect("setpriv is installed");
@@ -87,8 +87,9 @@ async fn a_replay_that_was_killed_goes_on_where_it_was() {
     let ids: HashSet<_> = frames.iter().map(|frame| frame.frame_id).collect();
     assert_eq!((frames.len() as u64, ids.len() as u64), (ALL, ALL), "each picture is published once");
     assert!(frames.iter().all(|frame| frame.source == FrameSource::Replay));
-    let times: Vec<_> = frames.iter().map(|frame| frame.captured_at).collect();
-    assert!(times.is_sorted() && times[0] == start, "in the order in which they were captured");
+    let times: BTreeSet<_> = frames.iter().map(|frame| frame.captured_at).collect();
+    let wanted = (0..ALL).map(|number| start + TimeDelta::milliseconds(100 * number as i64));
+    assert!(times.into_iter().eq(wanted), "each keeps the time at which it was captured");
 }
 
 fn frames(school: &School, session: &Session) -> Vec<Frame> {

@@ -284,7 +284,10 @@ async fn call(caller: &Client, method: &Method, path: &str, body: Option<(&str, 
     }
     let response = request.send().await.unwrap_or_else(|error| panic!("{method} {path}: {error}"));
     let status = response.status();
-    let content_type = response.headers().get("content-type").map(|value| value.to_str().unwrap().to_owned());
+    let content_type = response
+        .headers()
+        .get("content-type")
+        .map(|value| value.to_str().expect("a media type is text").to_owned());
     let body = response.bytes().await.expect("the body arrives");
     Refusal::read(status, content_type.as_deref().unwrap_or_default(), &body, &format!("{method} {path}"))
 }
@@ -294,7 +297,8 @@ async fn callers() -> Callers {
     let people = People::hire(&deployment).await;
     let class = json!({ "name": "Routes", "code": "ROUTES", "teacherId": people.teacher_id });
     let class = people.admin.post("/api/v1/classes", &class).await;
-    let class: ClassId = class.data()["class"]["id"].as_str().expect("a class has an id").parse().unwrap();
+    let class: ClassId =
+        class.data()["class"]["id"].as_str().expect("a class has an id").parse().expect("an id is a UUID");
     let camera = people.camera(&deployment, class, "Routes").await;
     let token = |role: Role| {
         let user = UserId(Entropy::real().uuid_v4());

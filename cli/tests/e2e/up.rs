@@ -19,7 +19,7 @@ async fn everything_starts_stops_and_starts_again_with_what_it_had() {
 
     let mut up = start(folder.path(), address).await;
     run_create_admin(with_data(rollcall(), folder.path()), ADMIN).await;
-    let admin = sign_in(&up.client(), ADMIN).await;
+    let admin = sign_in(&up.visitor, ADMIN).await;
     admin.post("/api/v1/cameras", &json!({ "name": "Front" })).await.data();
     let servers = descendants(up.pid());
     assert!(servers.len() >= 2, "a broker and a database are expected, there is {servers:?}");
@@ -41,7 +41,7 @@ async fn everything_starts_stops_and_starts_again_with_what_it_had() {
 }
 
 async fn admin_again(up: &Process) -> rollcall_test_support::Client {
-    sign_in(&up.client(), ADMIN).await
+    sign_in(&up.visitor, ADMIN).await
 }
 
 async fn start(data: &Path, address: std::net::SocketAddr) -> Process {

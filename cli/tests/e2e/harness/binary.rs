@@ -1,6 +1,7 @@
 //! The binary as a process: how it is started, how it is watched, how it ends.
 
 use super::{PATIENCE, wait_until};
+use reqwest::Method;
 use rollcall_test_support::Client;
 use std::{
     fs::{File, OpenOptions},
@@ -46,6 +47,8 @@ pub(crate) async fn take_turn() -> File {
 /// A running service.
 pub(crate) struct Process {
     pub(crate) address: SocketAddr,
+    /// A caller without credentials.
+    pub(crate) visitor: Client,
     child: Child,
     log: PathBuf,
 }
@@ -57,12 +60,8 @@ impl Process {
         let errors = file.try_clone().expect("an open file can be shared");
         command.env("ROLLCALL_LISTEN", address.to_string()).stdin(Stdio::null()).stdout(file).stderr(errors);
         let child = command.spawn().expect("setpriv is installed");
-        Self { address, child, log: log.to_owned() }
-    }
-
-    /// A caller without credentials.
-    pub(crate) fn client(&self) -> Client {
-        Client::new(&format!("http://{}", self.address))
+        let visitor = Client::new(&format!("http://{address}"));
+        Self { address, visitor, child, log: log.to_owned() }
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -71,9 +70,10 @@ impl Process {
 
     /// Waits until it says that it can do its work.
     pub(crate) async fn ready(&mut self) {
-        let url = format!("http://{}/ready", self.address);
+        let visitor = self.visitor.clone();
         let ready = wait_until("readiness", async || {
-            reqwest::get(&url).await.is_ok_and(|answer| answer.status().is_success())
+            let answer = visitor.request(Method::GET, "/ready").send().await;
+            answer.is_ok_and(|answer| answer.status().is_success())
         });
         tokio::select! {
             () = ready => {}

@@ -137,7 +137,7 @@ impl Deployment {
 
     /// A caller of the service without credentials.
     pub(crate) fn visitor(&self, service: Service) -> Client {
-        self.services[&service].client()
+        self.services[&service].visitor.clone()
     }
 
     /// Where the service listens.
