@@ -80,6 +80,20 @@ pub struct StorePhoto {
     pub evidence_sequence: u64,
 }
 
+/// Erases everything that is known of a person's face: photographs, embeddings, templates of every pack, and the messages
+/// that hold them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct EraseFaces {
+    /// The request.
+    pub request_id: RequestId,
+    /// Who asked.
+    pub requested_by: UserId,
+    /// When: photographs received before this are erased.
+    pub requested_at: DateTime<Utc>,
+    /// The person.
+    pub user_id: UserId,
+}
+
 /// A change to a session.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SessionRequest {

@@ -125,6 +125,14 @@ impl fmt::Display for Subject {
     }
 }
 
+/// The durable consumers of FRAMES, by the names that keep their places: a frame may go only when both have settled it.
+pub mod frames_consumer {
+    /// Looks for faces.
+    pub const FACES: &str = "face-worker";
+    /// Enters what was accepted in the ledger.
+    pub const LEDGER: &str = "attendance-ledger";
+}
+
 /// The kinds of request, each with a durable consumer of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RequestKind {
@@ -136,12 +144,19 @@ pub enum RequestKind {
     StorePhoto,
     /// A session to be created, started, ended, or given a new code: for the attendance worker.
     Session,
+    /// Everything known of a person's face to be erased: for the attendance worker.
+    EraseFaces,
 }
 
 impl RequestKind {
     /// Every kind.
-    pub const ALL: [RequestKind; 4] =
-        [RequestKind::EnrolPhoto, RequestKind::Recognise, RequestKind::StorePhoto, RequestKind::Session];
+    pub const ALL: [RequestKind; 5] = [
+        RequestKind::EnrolPhoto,
+        RequestKind::Recognise,
+        RequestKind::StorePhoto,
+        RequestKind::Session,
+        RequestKind::EraseFaces,
+    ];
 
     /// The token in the subject.
     pub fn name(self) -> &'static str {
@@ -150,6 +165,7 @@ impl RequestKind {
             RequestKind::Recognise => "recognise",
             RequestKind::StorePhoto => "store-photo",
             RequestKind::Session => "session",
+            RequestKind::EraseFaces => "erase-faces",
         }
     }
 }

@@ -11,8 +11,9 @@ use rollcall_schemas::{
     fact::Fact,
     feed::FeedEntry,
     header::Headers,
+    id::RequestId,
     outcome::Outcome,
-    subject::{self, Subject},
+    subject::{self, RequestKind, Subject},
 };
 use serde::Serialize;
 use sqlx::{PgConnection, PgPool};
@@ -44,6 +45,11 @@ impl OutboxMessage {
     pub fn outcome(outcome: &Outcome) -> Self {
         let id = Uuid::new_v5(&outcome.request_id.0, b"outcome");
         Self::json(id, subject::outcome(outcome.request_id), outcome)
+    }
+
+    /// A request of an api call that is not waited for.
+    pub fn request(kind: RequestKind, id: RequestId, request: &impl Serialize) -> Self {
+        Self::json(id.0, subject::request(kind), request)
     }
 
     /// An entry of a last-value feed.
