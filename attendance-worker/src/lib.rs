@@ -45,7 +45,7 @@ pub use deps::Deps;
 
 use rollcall_bus::{BatchSpec, ConsumerSpec, Handler};
 use rollcall_schemas::subject::{self, RequestKind, Stream};
-use rollcall_service::{health::HealthRegistry, lifecycle::Lifecycle};
+use rollcall_service::lifecycle::Lifecycle;
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 /// The most frames that are entered in the ledger together, and how long they are waited for.
@@ -63,7 +63,7 @@ pub mod consumer {
     /// Of the requests about sessions.
     pub const SESSIONS: &str = "attendance-sessions";
     /// Of FRAMES.
-    pub const LEDGER: &str = "attendance-ledger";
+    pub const LEDGER: &str = rollcall_schemas::subject::frames_consumer::LEDGER;
     /// Of DEAD.
     pub const DEAD: &str = "attendance-dead";
 }
@@ -91,15 +91,6 @@ pub fn run(config: AttendanceConfig, deps: &Deps, lifecycle: &Lifecycle) {
     lifecycle.spawn("timers", async move {
         timers.run(stop).await;
         Ok::<_, Infallible>(())
-    });
-}
-
-/// Adds what the worker cannot do without to what `/ready` asks for.
-pub fn register_health(health: &HealthRegistry, deps: &Deps) {
-    let pool = deps.pool.clone();
-    health.register("database", Duration::from_secs(2), move || {
-        let pool = pool.clone();
-        async move { rollcall_store::ping(&pool).await }
     });
 }
 

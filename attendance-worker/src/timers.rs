@@ -15,7 +15,11 @@ use crate::{
     trace::Trace,
 };
 use chrono::TimeDelta;
-use rollcall_schemas::{fact::Fact, id::FactId, subject::Stream};
+use rollcall_schemas::{
+    fact::Fact,
+    id::FactId,
+    subject::{Stream, frames_consumer},
+};
 use rollcall_store::{
     StoreError, classes, ledger,
     outbox::{self, OutboxMessage},
@@ -33,6 +37,9 @@ const ROWS: i64 = 500;
 /// The slower acts run once in so many times of the quick ones.
 const SWEEP_ONCE_IN: u32 = 10;
 const PURGE_ONCE_IN: u32 = 120;
+
+/// How far FRAMES may be filled with frames that are done with.
+const FRAMES_FILLED_PERCENT: u64 = 80;
 
 /// The timers of one worker.
 pub(crate) struct Timers {
@@ -62,6 +69,7 @@ impl Timers {
                 _ = sweep.tick() => {
                     self.act("deliver_left_behind", self.deliver_left_behind()).await;
                     self.act("expire_frames", self.expire_frames()).await;
+                    self.act("make_room", self.make_room()).await;
                 }
                 _ = purge.tick() => self.act("purge", self.purge()).await,
             }
@@ -143,6 +151,14 @@ impl Timers {
     pub(crate) async fn expire_frames(&self) -> Result<u64, WorkError> {
         let frames = self.deps.bus.stream(Stream::Frames).await?;
         Ok(ledger::expire(&self.deps.pool, frames.first_sequence).await?)
+    }
+
+    /// Keeps FRAMES from refusing new frames for the sake of old ones that everybody has dealt with. Returns how many went.
+    pub(crate) async fn make_room(&self) -> Result<u64, WorkError> {
+        let Some(max_bytes) = self.deps.bus.stream(Stream::Frames).await?.max_bytes else { return Ok(0) };
+        let keep_bytes = max_bytes / 100 * FRAMES_FILLED_PERCENT;
+        let needed = [frames_consumer::FACES, frames_consumer::LEDGER];
+        Ok(self.deps.bus.make_room(Stream::Frames, keep_bytes, &needed).await?)
     }
 
     /// Forgets what can no longer come again. Returns how many rows.

@@ -181,12 +181,7 @@ impl Bus {
     ///
     /// # Errors
     /// When the broker does not answer or has no such stream.
-    pub async fn make_room(
-        &self,
-        stream: Stream,
-        keep_bytes: u64,
-        needed: &[&str],
-    ) -> Result<u64, BusError> {
+    pub async fn make_room(&self, stream: Stream, keep_bytes: u64, needed: &[&str]) -> Result<u64, BusError> {
         let state = self.stream(stream).await?;
         if state.bytes <= keep_bytes {
             return Ok(0);

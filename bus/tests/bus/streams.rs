@@ -76,14 +76,20 @@ async fn room_is_made_only_of_what_everybody_has_settled() {
     for number in 0..10 {
         bus.publish(frame(1, number, 100_000)).await.unwrap();
     }
-    assert_eq!(bus.make_room(Stream::Frames, 0).await.unwrap(), 0, "nobody has seen anything yet");
+    assert_eq!(bus.make_room(Stream::Frames, 0, &[]).await.unwrap(), 0, "nobody has seen anything yet");
     for (consumer, settled) in [("quick", 10), ("slow", 6)] {
         settle_frames(&bus, consumer, settled).await;
     }
-    assert_eq!(bus.make_room(Stream::Frames, 2_000_000).await.unwrap(), 0, "there is room enough");
-    assert_eq!(bus.make_room(Stream::Frames, 700_000).await.unwrap(), 4);
+    assert_eq!(bus.make_room(Stream::Frames, 2_000_000, &[]).await.unwrap(), 0, "there is room enough");
+    let needed = ["never there"];
+    assert_eq!(bus.make_room(Stream::Frames, 700_000, &needed).await.unwrap(), 0, "one is still to come");
+    assert_eq!(bus.make_room(Stream::Frames, 700_000, &[]).await.unwrap(), 4);
     assert_eq!(bus.stream(Stream::Frames).await.unwrap().first_sequence, 5);
-    assert_eq!(bus.make_room(Stream::Frames, 0).await.unwrap(), 2, "the slow one has not settled the rest");
+    assert_eq!(
+        bus.make_room(Stream::Frames, 0, &[]).await.unwrap(),
+        2,
+        "the slow one has not settled the rest"
+    );
     assert_eq!(bus.stream(Stream::Frames).await.unwrap().first_sequence, 7);
 }
 
