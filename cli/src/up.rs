@@ -2,6 +2,7 @@
 //! starts last stops first: the front door, then the workers, then the servers.
 
 mod endpoints;
+mod servers;
 
 pub use endpoints::Endpoints;
 
@@ -12,14 +13,10 @@ use crate::{
 use anyhow::Context;
 use rollcall_api::{BootstrapError, FirstUser};
 use rollcall_schemas::role::Role;
-use rollcall_service::{
-    clock::Entropy,
-    config::Secret,
-    lifecycle::Lifecycle,
-    servers::{NatsOptions, NatsServer, PostgresOptions, PostgresServer},
-};
+use rollcall_service::{clock::Entropy, config::Secret, lifecycle::Lifecycle};
 use rollcall_store::{Pool, Postgres, StoreError};
-use std::{net::SocketAddr, path::PathBuf};
+use servers::Servers;
+use std::net::SocketAddr;
 use tokio::net::TcpListener;
 
 /// A running deployment.
@@ -61,7 +58,7 @@ pub async fn start(mut config: Config) -> anyhow::Result<System> {
     let door = lifecycle.part("http");
     let foundation = Foundation::lay(&config, "rollcall-up").await?;
     run::migrate(&config).await?;
-    let pool = run::open_database(&config)?;
+    let pool = foundation.open_database(&config)?;
     let router = run::everything(&config, &foundation, &pool, &lifecycle).await?;
     let listener =
         TcpListener::bind(config.listen).await.with_context(|| format!("listening on {}", config.listen))?;
@@ -115,45 +112,5 @@ impl System {
         self.pool.close().await;
         self.servers.stop().await;
         Ok(stopped?)
-    }
-}
-
-/// The private servers of a deployment; none where the settings name others.
-struct Servers {
-    data_dir: PathBuf,
-    nats: Option<NatsServer>,
-    postgres: Option<PostgresServer>,
-}
-
-impl Servers {
-    /// Starts what the settings do not name, and writes its address into them.
-    async fn start(config: &mut Config, entropy: &Entropy) -> anyhow::Result<Self> {
-        let (mut nats, mut postgres) = (None, None);
-        if config.nats.url.is_empty() {
-            let folder = config.data_dir.join("nats");
-            let server =
-                NatsServer::start(NatsOptions { folder, port: None, max_store_bytes: None }, entropy).await?;
-            config.nats.url = server.url();
-            nats = Some(server);
-        }
-        if config.database.url.reveal().is_empty() {
-            let folder = config.data_dir.join("postgres");
-            let options = PostgresOptions { folder, port: None, max_connections: 100, durable: true };
-            let server = PostgresServer::start(options, entropy).await?;
-            config.database.url = Secret::new(server.url());
-            postgres = Some(server);
-        }
-        Endpoints::of(config).write(&config.data_dir)?;
-        Ok(Self { data_dir: config.data_dir.clone(), nats, postgres })
-    }
-
-    async fn stop(&mut self) {
-        Endpoints::remove(&self.data_dir);
-        if let Some(server) = &mut self.postgres {
-            server.stop().await;
-        }
-        if let Some(server) = &mut self.nats {
-            server.stop().await;
-        }
     }
 }
