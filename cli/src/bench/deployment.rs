@@ -16,12 +16,16 @@ use std::{
     fs::{self, Permissions},
     os::unix::fs::PermissionsExt,
     path::Path,
+    time::Duration,
 };
 use tempfile::TempDir;
+use tokio::time::{sleep, timeout};
 
 /// More than a private PostgreSQL's own connections, the services' pools and a peer's clients together.
 const MAX_CONNECTIONS: u16 = 150;
 const POOL: u32 = 8;
+const PING_PAUSE: Duration = Duration::from_millis(20);
+const PING_DEADLINE: Duration = Duration::from_secs(30);
 
 /// A running deployment.
 pub struct Deployment {
@@ -136,12 +140,20 @@ impl Deployment {
         self.folder.path()
     }
 
-    /// Starts the database again, for settings that are read at its start only.
+    /// Starts the database again, for settings that are read at its start only, and waits until our connections to it
+    /// work again.
     ///
     /// # Errors
     /// When it does not come back.
     pub async fn restart_database(&mut self) -> anyhow::Result<()> {
-        self.servers.postgres.restart().await.context("starting the database again")
+        self.servers.postgres.restart().await.context("starting the database again")?;
+        let back = async {
+            // Each connection of before fails once.
+            while rollcall_store::ping(&self.pool).await.is_err() {
+                sleep(PING_PAUSE).await;
+            }
+        };
+        timeout(PING_DEADLINE, back).await.context("the database does not answer again")
     }
 
     fn process(&self, service: Service) -> &ServiceProcess {

@@ -6,7 +6,7 @@ use super::{
     deployment::{self, Deployment},
     latency::{Delays, median},
     postgres::{self, Pgbench},
-    process::Service,
+    process::{Service, cpu_seconds},
     report::{Figure, Report},
     school::{School, Session},
 };
@@ -22,7 +22,8 @@ use tokio::{
 };
 
 const NAME: &str = "scans";
-const CLIENTS: usize = 16;
+/// A few phones at a time, and a class that scans at once.
+const CLIENTS: [usize; 2] = [16, 64];
 const AIM: f64 = 0.5;
 const PACED_PER_SECOND: u32 = 200;
 const P99_LIMIT_MS: f64 = 50.0;
@@ -36,27 +37,13 @@ pub async fn run(scope: Scope, config: &Config, report: &mut Report) -> anyhow::
         prepare_peer(deployment).await?;
         // A first round for connections, plans and caches.
         let session = school.open_session().await?;
-        burst(&school.students[..students / 4], &session).await?;
+        burst(&school.students[..students / 4], &session, CLIENTS[0]).await?;
         school.close_session(session).await?;
 
-        let (mut ours, mut peers) = (Vec::new(), Vec::new());
-        let mut busy = Delays::new();
-        for _ in 0..rounds {
-            let peer = Pgbench { statement: INSERT.to_owned(), clients: CLIENTS, duration };
-            peers.push(peer.run(deployment).await?);
-            let session = school.open_session().await?;
-            let (rate, delays) = burst(&school.students, &session).await?;
-            ours.push(rate);
-            busy.0.add(delays.0)?;
-            school.close_session(session).await?;
+        for clients in CLIENTS {
+            let peer = Pgbench { statement: INSERT.to_owned(), clients, duration };
+            report.add(against_peer(deployment, &school, &peer, rounds).await?);
         }
-        let note = format!(
-            "{CLIENTS} clients; p50 {:.1} ms, p99 {:.1} ms",
-            busy.percentile_ms(50.0),
-            busy.percentile_ms(99.0)
-        );
-        let rate = Figure::new(NAME, "marks, committed and answered", median(ours), "/s");
-        report.add(rate.beside("pgbench, same insert", median(peers), Some(AIM)).note(note));
 
         let session = school.open_session().await?;
         let wanted = (PACED_PER_SECOND * paced_s) as usize;
@@ -74,6 +61,38 @@ pub async fn run(scope: Scope, config: &Config, report: &mut Report) -> anyhow::
     .await
 }
 
+/// Rounds of the peer and of every student scanning once, in turn.
+async fn against_peer(
+    deployment: &Deployment,
+    school: &School,
+    peer: &Pgbench,
+    rounds: usize,
+) -> anyhow::Result<Figure> {
+    let services = [Service::Ingest, Service::AttendanceWorker].map(|service| deployment.pid(service));
+    let (mut ours, mut peers) = (Vec::new(), Vec::new());
+    let (mut delays, mut used) = (Delays::new(), [0.0; 2]);
+    for _ in 0..rounds {
+        peers.push(peer.run(deployment).await?);
+        let session = school.open_session().await?;
+        let before = services.map(cpu_seconds);
+        let (rate, round) = burst(&school.students, &session, peer.clients).await?;
+        for ((used, before), pid) in used.iter_mut().zip(before).zip(services) {
+            *used += cpu_seconds(pid)? - before?;
+        }
+        ours.push(rate);
+        delays.0.add(round.0)?;
+        school.close_session(session).await?;
+    }
+    let [ingest, worker] = used.map(|used| used / delays.count() as f64 * 1e6);
+    let (p50, p99) = (delays.percentile_ms(50.0), delays.percentile_ms(99.0));
+    let note = format!(
+        "p50 {p50:.1} ms, p99 {p99:.1} ms; processor each: ingest {ingest:.0} us, attendance-worker {worker:.0} us"
+    );
+    let name = format!("marks committed and answered, {} clients", peer.clients);
+    let rate = Figure::new(NAME, name, median(ours), "/s");
+    Ok(rate.beside("pgbench, same insert", median(peers), Some(AIM)).note(note))
+}
+
 /// One row of the table that marks go into, with nothing decided.
 const INSERT: &str = "INSERT INTO bench_attendance (id, session_id, student_id, status, marked_at, evidence, scan_id, ip, \
      user_agent, trace_id, recorded_at) VALUES (gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 'present', \
@@ -88,13 +107,13 @@ async fn prepare_peer(deployment: &Deployment) -> anyhow::Result<()> {
 }
 
 /// Every student scans once, as fast as so many clients can. Returns marks a second and the delays.
-async fn burst(students: &[Client], session: &Session) -> anyhow::Result<(f64, Delays)> {
+async fn burst(students: &[Client], session: &Session, clients: usize) -> anyhow::Result<(f64, Delays)> {
     let begun = Instant::now();
     let marks = stream::iter(students).map(|student| async {
         let begun = Instant::now();
         mark(student, &session.code).await.map(|()| begun.elapsed())
     });
-    let took: Vec<_> = marks.buffer_unordered(CLIENTS).try_collect().await?;
+    let took: Vec<_> = marks.buffer_unordered(clients).try_collect().await?;
     let rate = students.len() as f64 / begun.elapsed().as_secs_f64();
     let mut delays = Delays::new();
     took.into_iter().for_each(|delay| delays.record(delay));
