@@ -47,6 +47,17 @@ impl Foundation {
         Ok(Self { bus, clock: Clock::real(), entropy: Entropy::real(), health })
     }
 
+    /// The configured database. It may be down: its pool connects when used, and `/ready` says so.
+    pub fn open_database(&self, config: &Config) -> anyhow::Result<Pool<Postgres>> {
+        let pool = open_database(config)?;
+        let checked = pool.clone();
+        self.health.register("database", CHECK_TIMEOUT, move || {
+            let pool = checked.clone();
+            async move { rollcall_store::ping(&pool).await }
+        });
+        Ok(pool)
+    }
+
     fn ingest(&self, config: &Config, lifecycle: &Lifecycle) -> OpenApiRouter {
         let deps = IngestDeps {
             bus: self.bus.clone(),
@@ -83,7 +94,6 @@ impl Foundation {
             clock: self.clock.clone(),
             entropy: self.entropy.clone(),
         };
-        attendance_worker::register_health(&self.health, &deps);
         attendance_worker::run(config.attendance.clone(), &deps, lifecycle);
     }
 
@@ -129,7 +139,8 @@ pub async fn api(config: Config) -> anyhow::Result<()> {
     let foundation = Foundation::lay(&config, "rollcall-api").await?;
     let lifecycle = Lifecycle::new("api");
     let door = lifecycle.part("http");
-    let (router, _) = foundation.api(&config, open_database(&config)?, &lifecycle).await?.split_for_parts();
+    let (router, _) =
+        foundation.api(&config, foundation.open_database(&config)?, &lifecycle).await?.split_for_parts();
     let router = router.merge(rollcall_api::docs(contract::openapi()));
     serve_until_stopped(router, &config, &foundation, &lifecycle, &door).await
 }
@@ -148,13 +159,13 @@ pub async fn face_worker(config: Config) -> anyhow::Result<()> {
 pub async fn attendance_worker(config: Config) -> anyhow::Result<()> {
     let foundation = Foundation::lay(&config, "rollcall-attendance-worker").await?;
     let lifecycle = Lifecycle::new("attendance-worker");
-    foundation.attendance_worker(&config, open_database(&config)?, &lifecycle.part("worker"));
+    let pool = foundation.open_database(&config)?;
+    foundation.attendance_worker(&config, pool, &lifecycle.part("worker"));
     let door = lifecycle.part("http");
     serve_until_stopped(Router::new(), &config, &foundation, &lifecycle, &door).await
 }
 
-/// The database may be down: its pool connects when used.
-pub fn open_database(config: &Config) -> anyhow::Result<Pool<Postgres>> {
+fn open_database(config: &Config) -> anyhow::Result<Pool<Postgres>> {
     config.open_database().context("reading database.url")
 }
 
