@@ -6,6 +6,7 @@ use crate::harness::{
     Student, assert_ledger, facts, push, read_all, records, scan, settled, wait_until,
 };
 use chrono::TimeDelta;
+use reqwest::StatusCode;
 use rollcall_schemas::{
     code::Code,
     fact::{AttendanceStatus, Evidence, FactEvent},
@@ -208,6 +209,13 @@ async fn each_scan_ended_in_one_outcome(
     }
     assert_eq!(successes.len(), SCANS - REPEATED - OUTSIDERS);
     assert!(successes.values().all(|count| *count == 1), "somebody was recorded more than once");
+
+    let api = deployment.visitor(Service::Api);
+    for scan in scans.iter().filter(|scan| scan.code.is_none()) {
+        let path = format!("/api/v1/requests/{}", scan.request_id);
+        let outcome = api.with_token(&scan.student.token).get(&path).await;
+        assert_eq!(outcome.status, StatusCode::OK, "who was sent away finds the answer: {}", outcome.body);
+    }
 
     let outcomes = read_all(&deployment.bus, Stream::Outcomes).await;
     let answered = outcomes.iter().filter(|outcome| {

@@ -95,6 +95,7 @@ async fn an_outage_of_the_database_closes_no_door_and_changes_no_time() {
     for answer in &answers {
         let path = format!("/api/v1/requests/{}", answer.request_id);
         let caller = deployment.visitor(Service::Api).with_token(&answer.student.token);
-        caller.get(&path).await.data();
+        let outcome = caller.get(&path).await;
+        assert_eq!((outcome.status.as_u16(), &outcome.data()["status"]), (200, &json!("succeeded")));
     }
 }

@@ -9,6 +9,7 @@ use reqwest::{Method, StatusCode};
 use rollcall_schemas::{
     frame::rfc3339,
     id::{CameraId, FrameId, RequestId},
+    scan::QrToken,
 };
 use rollcall_test_support::Client;
 use serde_json::{Value, json};
@@ -164,6 +165,7 @@ pub(crate) struct ScanAnswer {
 /// Makes a scan, as a phone does.
 pub(crate) async fn scan(scan: Scan) -> Option<ScanAnswer> {
     let Scan { student, door, qr_token, key } = scan;
+    let token = qr_token.parse().expect("a code holds a UUID");
     let request = door
         .with_token(&student.token)
         .request(Method::POST, "/api/v1/attendance/mark")
@@ -175,7 +177,7 @@ pub(crate) async fn scan(scan: Scan) -> Option<ScanAnswer> {
         StatusCode::OK => Some("OK".to_owned()),
         _ => Some(body["error"]["code"].as_str().unwrap_or_else(|| panic!("{status}: {body}")).to_owned()),
     };
-    let request_id = RequestId::of_key(student.id.0, &key);
+    let request_id = RequestId::of_scan(student.id, &key, QrToken(token));
     Some(ScanAnswer { student, request_id, code })
 }
 

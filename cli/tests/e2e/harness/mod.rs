@@ -77,6 +77,10 @@ impl Deployment {
 
     /// Some services, with settings that are not the tests' usual ones.
     pub(crate) async fn with(services: &[Service], settings: &[(&str, &str)]) -> Self {
+        if services.contains(&Service::FaceWorker) {
+            // On first use, everything that it needs is fetched.
+            Pictures::get();
+        }
         // Two cores bear one deployment at a time; more would only make each other slow.
         let turn = binary::take_turn().await;
         let folder = tempfile::tempdir().expect("the temporary folder is writable");
