@@ -9,6 +9,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
+/// Most pixels along either side of an image that is decoded. What is taken at the door may not be larger: it would be
+/// accepted and then never looked at.
+pub const MAX_SIDE_PX: u32 = 8_192;
+/// Most bytes that the pixels of a decoded image may take.
+pub const MAX_DECODED_BYTES: u64 = 256 << 20;
+/// Most pixels that surely fit: the deepest kind, a PNG of four channels with 16 bits each, takes 8 bytes for each.
+pub const MAX_PIXELS: u64 = MAX_DECODED_BYTES / 8;
+
 /// What is known of a frame beside its bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FrameMeta {

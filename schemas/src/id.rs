@@ -4,6 +4,7 @@
 //! same ids, which is what makes redelivery harmless. A drawn id (a new user, a new camera) comes from the caller's
 //! source of randomness; nothing here draws.
 
+use crate::scan::QrToken;
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -117,10 +118,18 @@ impl AttendanceId {
 }
 
 impl RequestId {
-    /// The id of a request that came with an `Idempotency-Key`: `caller` scopes the key, so that two callers may use
-    /// the same key without meeting.
-    pub fn of_key(caller: Uuid, idempotency_key: &str) -> Self {
-        Self::derive(&[caller.as_bytes(), idempotency_key.as_bytes()])
+    /// The id of a call that came with an `Idempotency-Key`: the same caller, key and call are the same request. `call`
+    /// names what is called, `content` is everything that it depends on. A key used again for another call is another
+    /// request: it must never be answered with what an earlier one did.
+    pub fn of_key(caller: UserId, idempotency_key: &str, call: &str, content: &[u8]) -> Self {
+        let content = Sha256::digest(content);
+        Self::derive(&[caller.0.as_bytes(), idempotency_key.as_bytes(), call.as_bytes(), &content])
+    }
+
+    /// The id of the request of a scan that came with an `Idempotency-Key`. Where the phone is does not count: it may
+    /// have moved before it tries again.
+    pub fn of_scan(student: UserId, idempotency_key: &str, token: QrToken) -> Self {
+        Self::of_key(student, idempotency_key, "scan", token.0.as_bytes())
     }
 }
 
@@ -152,6 +161,21 @@ mod tests {
     #[test]
     fn kinds_do_not_collide() {
         assert_ne!(FrameId::derive(&[b"x"]).0, ScanId::derive(&[b"x"]).0);
+    }
+
+    #[test]
+    fn a_key_names_a_request_only_together_with_its_caller_and_its_call() {
+        let (caller, stranger) = (UserId(Uuid::from_u128(1)), UserId(Uuid::from_u128(2)));
+        let request = RequestId::of_key(caller, "key", "call", b"content");
+        assert_eq!(request, RequestId::of_key(caller, "key", "call", b"content"));
+        for other in [
+            RequestId::of_key(stranger, "key", "call", b"content"),
+            RequestId::of_key(caller, "other", "call", b"content"),
+            RequestId::of_key(caller, "key", "other", b"content"),
+            RequestId::of_key(caller, "key", "call", b"other"),
+        ] {
+            assert_ne!(request, other);
+        }
     }
 
     proptest! {

@@ -62,6 +62,8 @@ pub enum Answer {
     Photo(PhotoAnswer),
     /// The faces of an image, nothing recorded.
     Recognition(RecognitionAnswer),
+    /// A person's enrolled face was erased.
+    FacesErased(FacesErasedAnswer),
 }
 
 /// A record of attendance.
@@ -115,6 +117,16 @@ pub struct PhotoAnswer {
     /// What the quality gate measured, if there was one face.
     pub quality: Option<Quality>,
     /// How many photographs the person's template now rests on.
+    pub photos: u32,
+}
+
+/// What was erased of a person's enrolled face.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FacesErasedAnswer {
+    /// The person.
+    pub user_id: UserId,
+    /// How many photographs there were, each with its embeddings.
     pub photos: u32,
 }
 
