@@ -42,6 +42,9 @@ impl Bus {
     /// # Errors
     /// When no broker answers in time, when it refuses the credentials, or when it is not fit.
     pub async fn connect(config: &BusConfig, client_name: &str) -> Result<Self, BusError> {
+        if config.url.is_empty() {
+            return Err(BusError::NotConfigured);
+        }
         let namespace = config.namespace.as_deref().map(Namespace::new).transpose()?.unwrap_or_default();
         let (sender, losses) = watch::channel(0);
         let client = dial(config, client_name, Arc::new(sender)).await?;

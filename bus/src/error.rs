@@ -5,6 +5,11 @@ use rollcall_schemas::subject::InvalidNamespace;
 /// The broker could not be reached, is not fit for Rollcall, or refused an operation.
 #[derive(Debug, thiserror::Error)]
 pub enum BusError {
+    /// No address is configured.
+    #[error(
+        "no broker is configured: set NATS_URL, or work beside a running `rollcall up` in its data folder"
+    )]
+    NotConfigured,
     /// No broker answered in time.
     #[error("no broker answered at {servers} within {waited_s} s")]
     Connect {

@@ -1,5 +1,6 @@
 //! The settings of the whole: one section per crate, composed here. What a setting means is said where it is defined.
 
+use crate::contract;
 use rollcall_api::ApiConfig;
 use rollcall_attendance_worker::AttendanceConfig;
 use rollcall_bus::BusConfig;
@@ -69,10 +70,9 @@ impl Default for Config {
 /// Prints every setting with its meaning and its default.
 ///
 /// # Errors
-/// Never: the signature is that of every command.
+/// When standard output cannot be written to.
 pub fn print() -> anyhow::Result<()> {
-    println!("{}", document::<Config>());
-    Ok(())
+    contract::print(&document::<Config>())
 }
 
 fn default_data_dir() -> PathBuf {
