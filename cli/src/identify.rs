@@ -4,12 +4,9 @@ use crate::config::Config;
 use anyhow::Context;
 use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
 use rollcall_bus::Bus;
-use rollcall_face_worker::{
-    gallery::Gallery,
-    identify::{Identification, identify},
-    worker::open_pool,
-};
-use rollcall_schemas::{feed::GalleryEntry, subject};
+use rollcall_face_worker::{engine::FrameAnalysis, gallery::Gallery, identify::identify, worker::open_pool};
+use rollcall_schemas::{feed::GalleryEntry, sighting::Face, subject};
+use serde_json::json;
 use std::path::{Path, PathBuf};
 use tokio_util::sync::CancellationToken;
 
@@ -42,11 +39,14 @@ pub async fn run(command: Identify, config: &Config) -> anyhow::Result<()> {
     for file in &command.files {
         let bytes = std::fs::read(file).with_context(|| format!("reading {}", file.display()))?;
         let analysis = pool.analyse(bytes.into()).await.with_context(|| file.display().to_string())?;
-        let seen = identify(&analysis, &gallery, pool.pack().thresholds, command.candidates)?;
+        let mut faces = identify(&analysis, &gallery, &pool.pack().thresholds, command.candidates)?;
+        // Biometric data has no place on a screen.
+        faces.iter_mut().for_each(|face| face.embedding = None);
         if command.json {
-            println!("{}", serde_json::json!({ "file": file, "pack": pool.pack().name, "seen": seen }));
+            let seen = json!({ "width": analysis.width, "height": analysis.height, "faces": faces });
+            println!("{}", json!({ "file": file, "pack": pool.pack().name, "seen": seen }));
         } else {
-            println!("{}\n{}", heading(file, &seen), table(&seen));
+            println!("{}\n{}", heading(file, &analysis), table(&faces));
         }
     }
     Ok(())
@@ -59,18 +59,18 @@ async fn fill(gallery: &Gallery, pack: &str, config: &Config) -> anyhow::Result<
     feed.ready().await;
     for entry in feed.snapshot() {
         if let Some(template) = &entry.template {
-            gallery.put(entry.user_id.0, entry.revision, &template.0)?;
+            gallery.put(entry.user_id, entry.revision, template)?;
         }
     }
     stop.cancel();
     Ok(())
 }
 
-fn heading(file: &Path, seen: &Identification) -> String {
+fn heading(file: &Path, seen: &FrameAnalysis) -> String {
     format!("{}: {} x {} pixels, {} faces", file.display(), seen.width, seen.height, seen.faces.len())
 }
 
-fn table(seen: &Identification) -> Table {
+fn table(faces: &[Face]) -> Table {
     let mut table = Table::new();
     table.load_preset(UTF8_FULL_CONDENSED).set_header([
         "face",
@@ -80,25 +80,25 @@ fn table(seen: &Identification) -> Table {
         "sharpness",
         "yaw",
         "quality",
+        "verdict",
         "candidates",
     ]);
-    for (index, face) in seen.faces.iter().enumerate() {
+    for face in faces {
         let found = &face.bounding_box;
         let candidates: Vec<String> = face
             .candidates
             .iter()
-            .map(|candidate| {
-                format!("{} {:.3} {:?}", candidate.person, candidate.similarity, candidate.verdict)
-            })
+            .map(|candidate| format!("{} {:.3}", candidate.user_id, candidate.similarity))
             .collect();
         table.add_row([
-            index.to_string(),
-            format!("{:.0}, {:.0}, {:.0}, {:.0}", found.left, found.top, found.width(), found.height()),
-            format!("{:.3}", face.quality.score),
-            format!("{:.0}", face.quality.face_px),
+            face.index.to_string(),
+            format!("{:.0}, {:.0}, {:.0}, {:.0}", found.x, found.y, found.width, found.height),
+            format!("{:.3}", face.score),
+            format!("{:.0}", face.quality.size_px),
             format!("{:.0}", face.quality.sharpness),
-            format!("{:.0}", face.quality.pose.yaw_deg),
-            face.quality.refusal.map_or("good", |refusal| refusal.as_str()).to_owned(),
+            format!("{:.0}", face.quality.yaw_degrees),
+            face.quality.refusal.clone().unwrap_or_else(|| "good".to_owned()),
+            format!("{:?}", face.verdict),
             if candidates.is_empty() { "nobody".to_owned() } else { candidates.join("\n") },
         ]);
     }

@@ -14,7 +14,6 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use rollcall_face_worker::decode::{DecodeLimits, decode};
-use rollcall_face_worker::embed::similarity;
 use rollcall_face_worker::engine::Engine;
 use rollcall_face_worker::models::ModelsDir;
 use rollcall_face_worker::pack::find_pack;
@@ -51,7 +50,7 @@ fn main() {
         faces += found.faces.len();
         for (expected, found) in expected.faces.iter().zip(&found.faces) {
             if let (Some(expected), Some(found)) = (&expected.embedding, &found.embedding) {
-                least_similar = least_similar.min(similarity(expected.as_ref(), found.as_ref()));
+                least_similar = least_similar.min(expected.similarity(found).unwrap());
             }
         }
     }

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use rollcall_schemas::embedding::Embedding;
+
 use crate::pack::EmbedderSpec;
 use crate::pixels::Normalisation;
 use crate::session::{Batch, InferenceError, Network, Provider, Runtime};
@@ -42,7 +44,7 @@ impl Embedder {
     }
 
     /// One embedding for each chip (RGB bytes, `side` squared), in their order.
-    pub fn embed(&mut self, chips: &[Vec<u8>]) -> Result<Vec<Vec<f32>>, InferenceError> {
+    pub fn embed(&mut self, chips: &[Vec<u8>]) -> Result<Vec<Embedding>, InferenceError> {
         let views = if self.flip { 2 } else { 1 };
         let mut outputs = Vec::with_capacity(chips.len() * views);
         let size = 3 * self.side * self.side;
@@ -60,7 +62,8 @@ impl Embedder {
             let mut mismatch = None;
             self.network.run(Batch { shape, values: part }, &mut |results| match results {
                 [output] if output.values.len() == shape[0] * self.dimension => {
-                    outputs.extend(output.values.chunks_exact(self.dimension).map(<[f32]>::to_vec));
+                    let vectors = output.values.chunks_exact(self.dimension);
+                    outputs.extend(vectors.map(|values| Embedding(values.to_vec())));
                 }
                 other => mismatch = Some(other.first().map_or(Vec::new(), |output| output.shape.to_vec())),
             })?;
@@ -68,32 +71,13 @@ impl Embedder {
                 return Err(InferenceError::Output { output: "embedding".to_owned(), shape });
             }
         }
-        Ok(outputs.chunks_exact(views).map(unit_sum).collect())
+        // A chip's views are averaged, and the result scaled to length 1, as a person's photographs are.
+        let averaged = outputs.chunks_exact(views).map(Embedding::template);
+        averaged.map(|embedding| embedding.ok_or(InferenceError::NoDirection)).collect()
     }
 
     /// The network, for reports.
     pub fn network(&self) -> &dyn Network {
         &*self.network
     }
-}
-
-/// The sum of some vectors, scaled to length 1.
-pub fn unit_sum(vectors: &[Vec<f32>]) -> Vec<f32> {
-    let dimension = vectors.first().map_or(0, Vec::len);
-    let mut sum = vec![0.0f32; dimension];
-    for vector in vectors {
-        for (total, value) in sum.iter_mut().zip(vector) {
-            *total += value;
-        }
-    }
-    let length = sum.iter().map(|value| value * value).sum::<f32>().sqrt().max(f32::MIN_POSITIVE);
-    for value in &mut sum {
-        *value /= length;
-    }
-    sum
-}
-
-/// The similarity of two embeddings of one pack: their inner product, -1 to 1.
-pub fn similarity(a: &[f32], b: &[f32]) -> f32 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
 }

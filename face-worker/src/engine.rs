@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use image::RgbImage;
+use rollcall_schemas::embedding::Embedding;
 use tracing::{info, warn};
 
 use crate::align;
@@ -18,8 +19,8 @@ use crate::pixels::AreaResizer;
 use crate::quality::{self, Quality};
 use crate::session::{InferenceError, Provider, Runtime};
 
-/// A face in an image.
-#[derive(Debug, Clone)]
+/// A face in an image. Not `Debug`: it holds a picture of a person.
+#[derive(Clone)]
 pub struct Face {
     /// Where, in pixels of the upright image, clipped to it.
     pub bounding_box: BoundingBox,
@@ -33,24 +34,8 @@ pub struct Face {
     pub crop_jpeg: Vec<u8>,
 }
 
-/// A face's unit vector. Its numbers are personal data, so its debug form does not show them.
-#[derive(Clone, PartialEq)]
-pub struct Embedding(pub Vec<f32>);
-
-impl std::fmt::Debug for Embedding {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "Embedding({}-D)", self.0.len())
-    }
-}
-
-impl AsRef<[f32]> for Embedding {
-    fn as_ref(&self) -> &[f32] {
-        &self.0
-    }
-}
-
 /// What the engine found in one frame.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct FrameAnalysis {
     /// Width of the upright image in pixels.
     pub width: u32,
@@ -182,7 +167,7 @@ impl Engine {
         }
         if !chips.is_empty() {
             for (index, embedding) in embedded.into_iter().zip(self.embedder.embed(&chips)?) {
-                faces[index].embedding = Some(Embedding(embedding));
+                faces[index].embedding = Some(embedding);
             }
         }
         let embed = watch.lap();

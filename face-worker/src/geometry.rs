@@ -1,6 +1,7 @@
 //! Points, boxes and the similarity transform: plain geometry in image pixels.
 //! Nothing here knows of images, networks or faces' identities.
 
+use rollcall_schemas::sighting;
 use serde::{Deserialize, Serialize};
 
 /// A point in image pixels, the origin at the top left.
@@ -100,6 +101,13 @@ impl BoundingBox {
             right: self.right * factor,
             bottom: self.bottom * factor,
         }
+    }
+}
+
+/// In the words of the contract.
+impl From<&BoundingBox> for sighting::BoundingBox {
+    fn from(area: &BoundingBox) -> Self {
+        Self { x: area.left, y: area.top, width: area.width(), height: area.height() }
     }
 }
 

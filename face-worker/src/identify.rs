@@ -1,101 +1,53 @@
-//! What a pack sees in one image, for people: boxes, quality, best candidates.
+//! The engine's analysis joined to the gallery's candidates, in the words of the contract. What follows from a verdict
+//! is decided elsewhere.
 
-use serde::Serialize;
-use uuid::Uuid;
+use rollcall_schemas::sighting::{Face, Thresholds, Verdict};
 
-use crate::engine::FrameAnalysis;
+use crate::engine::{self, FrameAnalysis};
 use crate::gallery::{Gallery, GalleryError};
-use crate::geometry::{BoundingBox, Landmarks};
-use crate::pack::Thresholds;
-use crate::quality::Quality;
 
-/// An image as the pack sees it.
-#[derive(Debug, Clone, Serialize)]
-pub struct Identification {
-    /// Width of the upright image in pixels.
-    pub width: u32,
-    /// Height of the upright image in pixels.
-    pub height: u32,
-    /// The faces, ordered by falling detector score.
-    pub faces: Vec<IdentifiedFace>,
-}
-
-/// A face and who it may be.
-#[derive(Debug, Clone, Serialize)]
-pub struct IdentifiedFace {
-    /// Where.
-    pub bounding_box: BoundingBox,
-    /// The five landmarks.
-    pub landmarks: Landmarks,
-    /// What was measured.
-    pub quality: Quality,
-    /// The most similar people, best first; empty for a refused face.
-    pub candidates: Vec<RankedPerson>,
-}
-
-/// A person and how sure the pack is.
-#[derive(Debug, Clone, Serialize)]
-pub struct RankedPerson {
-    /// Who.
-    pub person: Uuid,
-    /// Inner product of face and template.
-    pub similarity: f32,
-    /// What the pack's thresholds make of it.
-    pub verdict: Verdict,
-}
-
-/// What a similarity means by itself, before votes and class lists.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Verdict {
-    /// The same person.
-    Confident,
-    /// Perhaps the same person.
-    Uncertain,
-    /// Somebody else.
-    Unknown,
-}
-
-impl Thresholds {
-    /// What this similarity means.
-    pub fn verdict(&self, similarity: f32) -> Verdict {
-        if similarity >= self.confident {
-            Verdict::Confident
-        } else if similarity >= self.uncertain {
-            Verdict::Uncertain
-        } else {
-            Verdict::Unknown
-        }
-    }
-}
-
-/// Adds to each face of an analysis the `k` most similar people of the gallery.
+/// The faces of an analysis in its order, each with the `k` most similar people of the gallery.
+///
+/// # Errors
+/// When the gallery is of another pack, or its index fails.
 pub fn identify(
     analysis: &FrameAnalysis,
     gallery: &Gallery,
-    thresholds: Thresholds,
+    thresholds: &Thresholds,
     k: usize,
-) -> Result<Identification, GalleryError> {
-    let mut faces = Vec::with_capacity(analysis.faces.len());
-    for face in &analysis.faces {
-        let found = match &face.embedding {
-            Some(embedding) => gallery.search(embedding.as_ref(), k)?,
-            None => Vec::new(),
+) -> Result<Vec<Face>, GalleryError> {
+    let search = |(index, face): (u32, &engine::Face)| {
+        let (candidates, verdict) = match &face.embedding {
+            Some(embedding) => {
+                let found = gallery.search(embedding, k)?;
+                let verdict =
+                    found.first().map_or(Verdict::Unknown, |best| verdict(best.similarity, thresholds));
+                (found, verdict)
+            }
+            None => (Vec::new(), Verdict::Refused),
         };
-        let candidates = found
-            .into_iter()
-            .map(|found| RankedPerson {
-                person: found.person,
-                similarity: found.similarity,
-                verdict: thresholds.verdict(found.similarity),
-            })
-            .collect();
-        faces.push(IdentifiedFace {
-            bounding_box: face.bounding_box,
-            landmarks: face.landmarks,
-            quality: face.quality,
+        Ok(Face {
+            index,
+            bounding_box: (&face.bounding_box).into(),
+            landmarks: face.landmarks.map(|point| [point.x, point.y]),
+            score: face.quality.score,
+            quality: (&face.quality).into(),
+            embedding: face.embedding.clone(),
             candidates,
-        });
+            verdict,
+            evidence_sequence: None,
+        })
+    };
+    (0..).zip(&analysis.faces).map(search).collect()
+}
+
+/// What a similarity means by itself, before votes and class lists.
+pub fn verdict(similarity: f32, thresholds: &Thresholds) -> Verdict {
+    if similarity >= thresholds.confident {
+        Verdict::Confident
+    } else if similarity >= thresholds.uncertain {
+        Verdict::Uncertain
+    } else {
+        Verdict::Unknown
     }
-    Ok(Identification { width: analysis.width, height: analysis.height, faces })
 }

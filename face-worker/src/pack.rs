@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use rollcall_schemas::sighting::Thresholds;
 use serde::Deserialize;
 
 use crate::align::Template;
@@ -36,6 +37,7 @@ pub struct Pack {
     /// How a face becomes a vector.
     pub embedder: EmbedderSpec,
     /// Where similarities become decisions.
+    #[serde(with = "StrictThresholds")]
     pub thresholds: Thresholds,
     /// Which faces are good enough to be compared.
     pub quality: QualityGate,
@@ -177,16 +179,13 @@ pub struct EmbedderSpec {
     pub max_batch: usize,
 }
 
-/// Similarities (inner products of unit vectors) at which decisions change.
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Thresholds {
-    /// From here on the person is taken as recognised.
-    pub confident: f32,
-    /// From here on a person should look.
-    pub uncertain: f32,
-    /// From here one look is enough.
-    pub certain: f32,
+/// The contract's type as a manifest has it: there, an unknown key is a mistake.
+#[derive(Deserialize)]
+#[serde(remote = "Thresholds", deny_unknown_fields)]
+struct StrictThresholds {
+    uncertain: f32,
+    confident: f32,
+    certain: f32,
 }
 
 /// Limits below or beyond which a face is not compared.

@@ -1,6 +1,7 @@
 //! Whether a face is good enough to be compared, and why not. Measures only; what follows from a refusal is decided
 //! by those who ask.
 
+use rollcall_schemas::sighting;
 use serde::{Deserialize, Serialize};
 
 use crate::geometry::{BoundingBox, Landmarks};
@@ -19,6 +20,18 @@ pub struct Quality {
     pub score: f32,
     /// Why the face is not compared; `None` when it is.
     pub refusal: Option<Refusal>,
+}
+
+/// In the words of the contract.
+impl From<&Quality> for sighting::Quality {
+    fn from(quality: &Quality) -> Self {
+        Self {
+            size_px: quality.face_px,
+            sharpness: quality.sharpness,
+            yaw_degrees: quality.pose.yaw_deg,
+            refusal: quality.refusal.map(|refusal| refusal.as_str().to_owned()),
+        }
+    }
 }
 
 /// Why a face is not compared.
@@ -94,7 +107,7 @@ impl Pose {
 }
 
 /// Assesses a face before it is aligned: everything but sharpness, which stays 0.
-pub fn assess(bounding_box: &BoundingBox, landmarks: &Landmarks, score: f32, gate: &QualityGate) -> Quality {
+pub(crate) fn assess(bounding_box: &BoundingBox, landmarks: &Landmarks, score: f32, gate: &QualityGate) -> Quality {
     let face_px = bounding_box.width().min(bounding_box.height());
     let pose = Pose::estimate(landmarks);
     let refusal = if face_px < gate.min_face_px {
@@ -110,7 +123,7 @@ pub fn assess(bounding_box: &BoundingBox, landmarks: &Landmarks, score: f32, gat
 }
 
 /// Adds the sharpness of the aligned chip (RGB, square) to an assessment.
-pub fn assess_sharpness(quality: &mut Quality, chip: &[u8], side: usize, gate: &QualityGate) {
+pub(crate) fn assess_sharpness(quality: &mut Quality, chip: &[u8], side: usize, gate: &QualityGate) {
     quality.sharpness = sharpness(chip, side);
     if quality.refusal.is_none() && quality.sharpness < gate.min_sharpness {
         quality.refusal = Some(Refusal::Blurred);

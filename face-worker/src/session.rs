@@ -79,6 +79,9 @@ pub enum InferenceError {
         /// Its shape.
         shape: Vec<i64>,
     },
+    /// An embedding that is zero, or no number, points nowhere.
+    #[error("the network's embedding has no direction")]
+    NoDirection,
 }
 
 /// An option that the library refused; the half-made builder that such an error carries is of no use.

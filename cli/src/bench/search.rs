@@ -10,6 +10,7 @@ use super::{
 use anyhow::Context;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use rollcall_face_worker::gallery::{Gallery, IndexKind};
+use rollcall_schemas::{embedding::Embedding, id::UserId};
 use std::{
     hint::black_box,
     time::{Duration, Instant},
@@ -66,7 +67,7 @@ struct Case {
 
 /// What an index answered, and how long a search took.
 struct Answers {
-    nearest: Vec<Option<Uuid>>,
+    nearest: Vec<Option<UserId>>,
     typical: Duration,
 }
 
@@ -77,7 +78,7 @@ impl Case {
         let scan = self.scan(&values);
         let gallery = Gallery::new(self.dimension)?;
         for (number, template) in values.chunks_exact(self.dimension).enumerate() {
-            gallery.put(person(number), 1, template)?;
+            gallery.put(person(number), 1, &Embedding(template.to_vec()))?;
         }
         let probes = self.probes(&values, &mut random);
         drop(values);
@@ -127,7 +128,7 @@ impl Case {
     }
 
     /// Some templates, each turned by the same angle into a random direction.
-    fn probes(&self, values: &[f32], random: &mut StdRng) -> Vec<Vec<f32>> {
+    fn probes(&self, values: &[f32], random: &mut StdRng) -> Vec<Embedding> {
         let turned = (1.0 - PROBE_SIMILARITY * PROBE_SIMILARITY).sqrt();
         let mut probe = |_| {
             let place = random.random_range(0..self.templates) * self.dimension;
@@ -142,7 +143,7 @@ impl Case {
                 .map(|(noise, value)| turned * noise + PROBE_SIMILARITY * value)
                 .collect();
             normalise(&mut probe);
-            probe
+            Embedding(probe)
         };
         (0..self.rounds).map(&mut probe).collect()
     }
@@ -158,7 +159,7 @@ impl Case {
     }
 }
 
-fn search_all(gallery: &Gallery, probes: &[Vec<f32>]) -> anyhow::Result<Answers> {
+fn search_all(gallery: &Gallery, probes: &[Embedding]) -> anyhow::Result<Answers> {
     // Once unmeasured: the first search finds its memory cold.
     gallery.search(&probes[0], CANDIDATES)?;
     let (mut nearest, mut took) = (Vec::with_capacity(probes.len()), Vec::with_capacity(probes.len()));
@@ -166,7 +167,7 @@ fn search_all(gallery: &Gallery, probes: &[Vec<f32>]) -> anyhow::Result<Answers>
         let begun = Instant::now();
         let found = gallery.search(probe, CANDIDATES)?;
         took.push(begun.elapsed().as_secs_f64());
-        nearest.push(found.first().map(|candidate| candidate.person));
+        nearest.push(found.first().map(|candidate| candidate.user_id));
     }
     Ok(Answers { nearest, typical: Duration::from_secs_f64(median(took)) })
 }
@@ -188,8 +189,8 @@ fn normalise(values: &mut [f32]) {
     values.iter_mut().for_each(|value| *value /= length);
 }
 
-fn person(number: usize) -> Uuid {
-    Uuid::from_u128(number as u128 + 1)
+fn person(number: usize) -> UserId {
+    UserId(Uuid::from_u128(number as u128 + 1))
 }
 
 #[cfg(test)]
@@ -211,7 +212,7 @@ mod tests {
         let mut random = StdRng::seed_from_u64(1);
         let values = case.unit_vectors(&mut random);
         for probe in case.probes(&values, &mut random) {
-            let similarity: f32 = probe.iter().zip(&values).map(|(a, b)| a * b).sum();
+            let similarity: f32 = probe.0.iter().zip(&values).map(|(a, b)| a * b).sum();
             assert!((similarity - PROBE_SIMILARITY).abs() < 1e-4);
         }
     }

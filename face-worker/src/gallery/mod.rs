@@ -6,12 +6,10 @@ mod index;
 use std::collections::HashMap;
 
 use parking_lot::RwLock;
-use uuid::Uuid;
+use rollcall_schemas::{embedding::Embedding, id::UserId, sighting::Candidate};
 
 pub use index::IndexKind;
 use index::TemplateIndex;
-
-use crate::embed::similarity;
 
 /// How far from length 1 a template may be: rounding, not another scale.
 const MAX_LENGTH_ERROR: f32 = 1e-3;
@@ -21,15 +19,6 @@ const MAX_LENGTH_ERROR: f32 = 1e-3;
 pub struct Gallery {
     dimension: usize,
     state: RwLock<State>,
-}
-
-/// A person whose template resembles a probe.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Candidate {
-    /// Who.
-    pub person: Uuid,
-    /// Inner product of probe and template.
-    pub similarity: f32,
 }
 
 /// Why a template or probe is refused.
@@ -53,12 +42,11 @@ pub enum GalleryError {
 
 #[derive(Debug)]
 struct State {
-    people: HashMap<Uuid, Entry>,
+    people: HashMap<UserId, Entry>,
     /// Whose template a number of the index is. A replaced template gets a fresh number, so a rebuilt index can be
     /// compared with the present by numbers alone.
-    person_by_slot: HashMap<u64, Uuid>,
+    person_by_slot: HashMap<u64, UserId>,
     next_slot: u64,
-    revision: u64,
     index: TemplateIndex,
 }
 
@@ -69,50 +57,38 @@ struct Entry {
     template: Option<Stored>,
 }
 
+#[derive(Debug)]
 struct Stored {
     slot: u64,
-    values: Box<[f32]>,
-}
-
-impl std::fmt::Debug for Stored {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "template {}", self.slot)
-    }
+    template: Embedding,
 }
 
 impl Gallery {
     /// An empty gallery with an exact index.
     pub fn new(dimension: usize) -> Result<Self, GalleryError> {
-        let index = TemplateIndex::build(IndexKind::Exact, dimension, &[], &[])?;
-        let state = State {
-            people: HashMap::new(),
-            person_by_slot: HashMap::new(),
-            next_slot: 0,
-            revision: 0,
-            index,
-        };
+        let state = State::empty(dimension)?;
         Ok(Self { dimension, state: RwLock::new(state) })
     }
 
     /// Sets a person's template as of `revision`. An older or equal revision than the one known changes nothing and
     /// answers `false`.
-    pub fn put(&self, person: Uuid, revision: u64, template: &[f32]) -> Result<bool, GalleryError> {
+    pub fn put(&self, person: UserId, revision: u64, template: &Embedding) -> Result<bool, GalleryError> {
         self.check(template)?;
         let mut state = self.state.write();
         if !state.is_news(person, revision) {
             return Ok(false);
         }
         let slot = state.next_slot;
-        state.index.add(template, &[slot])?;
+        state.index.add(&template.0, &[slot])?;
         state.next_slot += 1;
         state.person_by_slot.insert(slot, person);
-        let stored = Stored { slot, values: template.into() };
+        let stored = Stored { slot, template: template.clone() };
         state.replace(person, Entry { revision, template: Some(stored) })?;
         Ok(true)
     }
 
     /// Forgets a person as of `revision`; a template of an older revision that arrives later stays forgotten.
-    pub fn remove(&self, person: Uuid, revision: u64) -> Result<bool, GalleryError> {
+    pub fn remove(&self, person: UserId, revision: u64) -> Result<bool, GalleryError> {
         let mut state = self.state.write();
         if !state.is_news(person, revision) {
             return Ok(false);
@@ -124,39 +100,22 @@ impl Gallery {
     /// Forgets everybody, revisions included: the source of templates has begun anew.
     pub fn clear(&self) -> Result<(), GalleryError> {
         let mut state = self.state.write();
-        let kind = state.index.kind();
-        let index = TemplateIndex::build(kind, self.dimension, &[], &[])?;
-        *state = State {
-            people: HashMap::new(),
-            person_by_slot: HashMap::new(),
-            next_slot: 0,
-            revision: 0,
-            index,
-        };
+        // Nobody is left to train another kind with.
+        *state = State::empty(self.dimension)?;
         Ok(())
     }
 
     /// The `k` people most similar to the probe, best first; fewer where fewer are known. An index that is not exact
     /// only proposes: the similarities are always the exact ones.
-    pub fn search(&self, probe: &[f32], k: usize) -> Result<Vec<Candidate>, GalleryError> {
+    pub fn search(&self, probe: &Embedding, k: usize) -> Result<Vec<Candidate>, GalleryError> {
         self.check(probe)?;
         let state = self.state.read();
-        let mut candidates = Vec::with_capacity(k);
-        for slot in state.index.search(probe, k)? {
-            let Some(&person) = state.person_by_slot.get(&slot) else { continue };
-            if let Some(stored) = state.people.get(&person).and_then(|entry| entry.template.as_ref()) {
-                candidates.push(Candidate { person, similarity: similarity(probe, &stored.values) });
-            }
-        }
+        let slots = state.index.search(&probe.0, k)?;
+        let mut candidates: Vec<Candidate> =
+            slots.iter().filter_map(|slot| state.candidate(*slot, probe)).collect();
         candidates.sort_by(|a, b| b.similarity.total_cmp(&a.similarity));
         candidates.truncate(k);
         Ok(candidates)
-    }
-
-    /// A person's template.
-    pub fn template(&self, person: Uuid) -> Option<Vec<f32>> {
-        let state = self.state.read();
-        state.people.get(&person)?.template.as_ref().map(|stored| stored.values.to_vec())
     }
 
     /// How many people can be found.
@@ -167,11 +126,6 @@ impl Gallery {
     /// Whether nobody can be found.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
-    }
-
-    /// The highest revision seen, so that a sighting can state what it was compared with.
-    pub fn revision(&self) -> u64 {
-        self.state.read().revision
     }
 
     /// Which index answers.
@@ -191,31 +145,43 @@ impl Gallery {
         let first_new = slots.iter().max().map_or(0, |last| last + 1);
         for stored in state.people.values().filter_map(|entry| entry.template.as_ref()) {
             if stored.slot >= first_new {
-                fresh.add(&stored.values, &[stored.slot])?;
+                fresh.add(&stored.template.0, &[stored.slot])?;
             }
         }
         state.index = fresh;
         Ok(())
     }
 
-    fn check(&self, vector: &[f32]) -> Result<(), GalleryError> {
-        if vector.len() != self.dimension {
-            return Err(GalleryError::Dimension { found: vector.len(), expected: self.dimension });
+    fn check(&self, vector: &Embedding) -> Result<(), GalleryError> {
+        let found = vector.0.len();
+        if found != self.dimension {
+            return Err(GalleryError::Dimension { found, expected: self.dimension });
         }
-        let length = similarity(vector, vector).sqrt();
+        let length = vector.0.iter().map(|value| value * value).sum::<f32>().sqrt();
         // Written so that a vector with a NaN is refused too.
         if (length - 1.0).abs() <= MAX_LENGTH_ERROR { Ok(()) } else { Err(GalleryError::NotNormalised) }
     }
 }
 
 impl State {
-    fn is_news(&self, person: Uuid, revision: u64) -> bool {
+    fn empty(dimension: usize) -> Result<Self, GalleryError> {
+        let index = TemplateIndex::build(IndexKind::Exact, dimension, &[], &[])?;
+        Ok(Self { people: HashMap::new(), person_by_slot: HashMap::new(), next_slot: 0, index })
+    }
+
+    fn is_news(&self, person: UserId, revision: u64) -> bool {
         self.people.get(&person).is_none_or(|known| known.revision < revision)
     }
 
+    /// Whose template the slot holds, and how similar it is.
+    fn candidate(&self, slot: u64, probe: &Embedding) -> Option<Candidate> {
+        let user_id = *self.person_by_slot.get(&slot)?;
+        let stored = self.people.get(&user_id)?.template.as_ref()?;
+        Some(Candidate { user_id, similarity: probe.similarity(&stored.template)? })
+    }
+
     /// Puts the entry in place and takes the person's former template out of the index.
-    fn replace(&mut self, person: Uuid, entry: Entry) -> Result<(), GalleryError> {
-        self.revision = self.revision.max(entry.revision);
+    fn replace(&mut self, person: UserId, entry: Entry) -> Result<(), GalleryError> {
         let former = self.people.insert(person, entry).and_then(|former| former.template);
         if let Some(stored) = former {
             self.person_by_slot.remove(&stored.slot);
@@ -229,7 +195,7 @@ impl State {
         let mut values = Vec::with_capacity(self.person_by_slot.len() * dimension);
         for stored in self.people.values().filter_map(|entry| entry.template.as_ref()) {
             slots.push(stored.slot);
-            values.extend_from_slice(&stored.values);
+            values.extend_from_slice(&stored.template.0);
         }
         (slots, values)
     }

@@ -33,16 +33,14 @@ impl Handler for FrameHandler {
 
 impl FrameHandler {
     async fn see(&self, frame: FrameMeta, delivery: Delivery) -> Result<(), HandleError> {
-        // Taken before the search: the gallery knew at least this.
-        let gallery_revision = self.view.feed.revision();
         let analysis = self.view.analyse(delivery.payload).await.map_err(|error| handle_error(&error))?;
-        let sighting_id = SightingId::of(frame.frame_id, self.view.pack_name());
+        let pack = self.view.pack();
+        let sighting_id = SightingId::of(frame.frame_id, &pack.name);
         let place = Place { camera: frame.camera_id, sighting_id, frame_sequence: delivery.sequence };
 
-        let mut faces = Vec::with_capacity(analysis.faces.len());
-        for (index, face) in (0..).zip(&analysis.faces) {
-            faces.push(self.view.identify(index, face).map_err(HandleError::retry)?);
-        }
+        // Taken before the search, which knows at least this.
+        let gallery_revision = self.view.people.revision();
+        let mut faces = self.view.identify(&analysis).map_err(HandleError::retry)?;
         let crops = analysis.faces.into_iter().map(|face| face.crop_jpeg);
         let kept = (0..).zip(crops).map(|(index, crop)| self.keep_crop(&place, index, crop));
         for (face, sequence) in faces.iter_mut().zip(try_join_all(kept).await?) {
@@ -58,9 +56,9 @@ impl FrameHandler {
             source: frame.source,
             width: analysis.width,
             height: analysis.height,
-            pack: self.view.pack_name().to_owned(),
+            pack: pack.name.clone(),
             gallery_revision,
-            thresholds: self.view.thresholds(),
+            thresholds: pack.thresholds,
             faces,
         };
         let message =

@@ -11,26 +11,24 @@
 
 mod config;
 mod frames;
-mod gallery_feed;
+mod people;
 mod photos;
 mod view;
 
 pub use config::FaceConfig;
 
 use crate::{
-    gallery::{Gallery, GalleryError},
+    gallery::GalleryError,
     models::ModelsError,
     pack::PackError,
     pool::{Pool, PoolConfig},
     session::{InferenceError, Runtime},
 };
 use frames::FrameHandler;
+use people::KnownPeople;
 use photos::{EnrolPhotoHandler, RecogniseHandler};
-use rollcall_bus::{Bus, BusError, ConsumerSpec};
-use rollcall_schemas::{
-    feed::GalleryEntry,
-    subject::{self, RequestKind, Stream},
-};
+use rollcall_bus::{Bus, ConsumerSpec, Handler};
+use rollcall_schemas::subject::{self, RequestKind, Stream, frames_consumer};
 use rollcall_service::{clock::Clock, health::HealthRegistry, lifecycle::Lifecycle};
 use std::{sync::Arc, time::Duration};
 use view::View;
@@ -60,15 +58,12 @@ pub enum FaceWorkerError {
     /// The gallery's index does not build.
     #[error(transparent)]
     Gallery(#[from] GalleryError),
-    /// The log cannot be reached.
-    #[error(transparent)]
-    Bus(#[from] BusError),
 }
 
 /// Opens the pack, fills the gallery from its feed, and consumes until the lifecycle stops.
 ///
 /// # Errors
-/// When the pack, the networks or the log are not there.
+/// When the pack or the networks are not there. Troubles with the log are the lifecycle's.
 pub async fn start(
     config: &FaceConfig,
     deps: FaceDeps,
@@ -76,51 +71,50 @@ pub async fn start(
 ) -> Result<(), FaceWorkerError> {
     let FaceDeps { bus, clock, health } = deps;
     let pool = Arc::new(open_pool(config)?);
-    let pack = pool.pack().clone();
-    let in_flight = config.max_frames();
+    let people = KnownPeople::follow(&bus, pool.pack(), config.index, lifecycle)?;
+    report_readiness(&health, people.clone());
 
-    let feed =
-        bus.feed::<GalleryEntry>(Some(subject::gallery_of_pack(&pack.name)), None, lifecycle.soft_stop());
-    let gallery = Arc::new(Gallery::new(pack.embedder.dimension)?);
-    lifecycle.spawn(
-        "gallery",
-        gallery_feed::follow(feed.clone(), gallery.clone(), config.index, lifecycle.soft_stop()),
-    );
-    let caught_up = feed.clone();
+    let view = View { pool, people: people.clone(), candidates: config.candidates };
+    let consumers = Consumers { bus: bus.clone(), people, max_in_flight: config.max_frames(), lifecycle };
+    let frames = FrameHandler { bus: bus.clone(), view: view.clone() };
+    consumers.spawn(ConsumerSpec::new(Stream::Frames, frames_consumer::FACES), frames);
+    let photos = EnrolPhotoHandler { bus: bus.clone(), view: view.clone(), clock: clock.clone() };
+    consumers.spawn(requests(RequestKind::EnrolPhoto), photos);
+    consumers.spawn(requests(RequestKind::Recognise), RecogniseHandler { bus, view, clock });
+    Ok(())
+}
+
+fn report_readiness(health: &HealthRegistry, people: KnownPeople) {
     health.register("gallery", Duration::from_secs(1), move || {
-        let ready = caught_up.is_ready();
+        let ready = people.is_ready();
         async move { if ready { Ok(()) } else { Err("still reading the gallery feed") } }
     });
+}
 
-    let view = View { pool, gallery, feed, candidates: config.candidates };
-    let frames = Arc::new(FrameHandler { bus: bus.clone(), view: view.clone() });
-    let photos = Arc::new(EnrolPhotoHandler { bus: bus.clone(), view: view.clone(), clock: clock.clone() });
-    let recognitions = Arc::new(RecogniseHandler { bus: bus.clone(), view, clock });
+fn requests(kind: RequestKind) -> ConsumerSpec {
+    let durable = format!("face-worker-{}", kind.name());
+    ConsumerSpec { filter: Some(subject::request(kind)), ..ConsumerSpec::new(Stream::Requests, durable) }
+}
 
-    let specs = |stream, durable: &str, filter| ConsumerSpec {
-        filter,
-        max_in_flight: in_flight,
-        ..ConsumerSpec::new(stream, durable)
-    };
-    let stop = lifecycle.soft_stop();
-    let (spec, log) = (specs(Stream::Frames, "face-worker", None), bus.clone());
-    let frames_stop = stop.clone();
-    // Frames wait until the gallery is known: a face compared with an empty gallery would be called a stranger.
-    let ready = frames.view.feed.clone();
-    lifecycle.spawn("frames", async move {
-        tokio::select! {
-            () = ready.ready() => log.consume(spec, frames, frames_stop).await,
-            () = frames_stop.cancelled() => Ok(()),
-        }
-    });
-    let spec =
-        specs(Stream::Requests, "face-worker-enrol-photo", Some(subject::request(RequestKind::EnrolPhoto)));
-    let (log, photos_stop) = (bus.clone(), stop.clone());
-    lifecycle.spawn("enrolment photos", async move { log.consume(spec, photos, photos_stop).await });
-    let spec =
-        specs(Stream::Requests, "face-worker-recognise", Some(subject::request(RequestKind::Recognise)));
-    lifecycle.spawn("recognitions", async move { bus.consume(spec, recognitions, stop).await });
-    Ok(())
+/// What the worker's consumers have in common.
+struct Consumers<'l> {
+    bus: Bus,
+    people: KnownPeople,
+    max_in_flight: usize,
+    lifecycle: &'l Lifecycle,
+}
+
+impl Consumers<'_> {
+    /// Consumes until the lifecycle stops. Begins when everybody is known: a face compared with half a gallery might be
+    /// called a stranger.
+    fn spawn<H: Handler>(&self, spec: ConsumerSpec, handler: H) {
+        let spec = ConsumerSpec { max_in_flight: self.max_in_flight, ..spec };
+        let (bus, people, stop) = (self.bus.clone(), self.people.clone(), self.lifecycle.soft_stop());
+        let name = spec.durable.clone();
+        self.lifecycle.spawn(&name, async move {
+            if people.ready().await { bus.consume(spec, Arc::new(handler), stop).await } else { Ok(()) }
+        });
+    }
 }
 
 /// Opens the configured pack on the configured provider.

@@ -2,7 +2,7 @@
 
 use super::{
     frames::trace_headers,
-    view::{View, handle_error, quality_of},
+    view::{View, handle_error},
 };
 use crate::{
     engine::{self, FrameAnalysis},
@@ -62,9 +62,9 @@ impl EnrolPhotoHandler {
             user_id,
             received_at: photo.received_at,
             sha256: hex::encode(Sha256::digest(&delivery.payload)),
-            pack: self.view.pack_name().to_owned(),
-            embedding: Embedding(embedding.to_vec()),
-            quality: quality_of(&face.quality),
+            pack: self.view.pack().name.clone(),
+            embedding: embedding.clone(),
+            quality: (&face.quality).into(),
             request_sequence: delivery.sequence,
             evidence_sequence: evidence.sequence,
         };
@@ -107,13 +107,10 @@ impl RecogniseHandler {
     async fn recognise(&self, photo: PhotoMeta, delivery: Delivery) -> Result<(), HandleError> {
         let result = match self.view.analyse(delivery.payload).await {
             Ok(analysis) => {
-                let mut faces = Vec::with_capacity(analysis.faces.len());
-                for (index, face) in (0..).zip(&analysis.faces) {
-                    let mut face = self.view.identify(index, face).map_err(HandleError::retry)?;
-                    face.embedding = None;
-                    faces.push(face);
-                }
-                let answer = RecognitionAnswer { pack: self.view.pack_name().to_owned(), faces };
+                let mut faces = self.view.identify(&analysis).map_err(HandleError::retry)?;
+                // Biometric data stays in the log.
+                faces.iter_mut().for_each(|face| face.embedding = None);
+                let answer = RecognitionAnswer { pack: self.view.pack().name.clone(), faces };
                 OutcomeResult::Succeeded { answer: Answer::Recognition(answer) }
             }
             Err(AnalyseError::Decode(error)) => OutcomeResult::Failed(Refusal {
@@ -135,17 +132,17 @@ struct Unfit {
 
 /// The one face of an enrolment photograph, if it is good enough. Two faces are one too many: nobody could say whose
 /// name they would get.
-fn only_good_face(analysis: &FrameAnalysis) -> Result<(&engine::Face, &[f32]), Unfit> {
+fn only_good_face(analysis: &FrameAnalysis) -> Result<(&engine::Face, &Embedding), Unfit> {
     let face = match analysis.faces.as_slice() {
         [] => return Err(Unfit { reason: "no_face", quality: None }),
         [face] => face,
         _ => return Err(Unfit { reason: "several_faces", quality: None }),
     };
     match (&face.embedding, face.quality.refusal) {
-        (Some(embedding), None) => Ok((face, embedding.as_ref())),
+        (Some(embedding), None) => Ok((face, embedding)),
         (_, refusal) => Err(Unfit {
             reason: refusal.map_or("turned_away", |refusal| refusal.as_str()),
-            quality: Some(quality_of(&face.quality)),
+            quality: Some((&face.quality).into()),
         }),
     }
 }

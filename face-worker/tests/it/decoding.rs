@@ -1,17 +1,10 @@
 //! What happens to images that are turned, cut off, too large or no images at all.
 
-use image::{DynamicImage, ImageFormat, RgbImage};
-use std::io::Cursor;
+use image::{ImageFormat, RgbImage};
 
 use rollcall_face_worker::decode::{DecodeError, DecodeLimits, decode};
 
 use crate::support::*;
-
-fn encode(image: &RgbImage, format: ImageFormat) -> Vec<u8> {
-    let mut bytes = Cursor::new(Vec::new());
-    DynamicImage::ImageRgb8(image.clone()).write_to(&mut bytes, format).unwrap();
-    bytes.into_inner()
-}
 
 /// A picture whose corners differ.
 fn sample() -> RgbImage {

@@ -1,4 +1,4 @@
-//! The engine on real photographs and real weights.
+//! The engine on real photographs and real weights, and the worker on a real broker.
 // Helpers outside the test functions fail and speak as tests do.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
@@ -9,3 +9,4 @@ mod gallery;
 mod packs;
 mod photographs;
 mod pool;
+mod worker;

@@ -1,13 +1,18 @@
 //! Models and photographs for tests: fetched once into the models folder, shared by all test processes.
 
+use std::io::Cursor;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
+use image::imageops::{self, FilterType};
+use image::{DynamicImage, ImageFormat, RgbImage};
+
 use rollcall_face_worker::decode::{DecodeLimits, decode};
-use rollcall_face_worker::engine::{Engine, FrameAnalysis};
+use rollcall_face_worker::engine::{Engine, Face, FrameAnalysis};
 use rollcall_face_worker::models::{Fetcher, ModelsDir, Photographs, default_models_dir};
 use rollcall_face_worker::pack::{DEFAULT_PACK, Pack, find_pack};
 use rollcall_face_worker::session::{Provider, Runtime};
+use rollcall_schemas::embedding::Embedding;
 
 /// What tests of the engine need, in place and verified.
 pub(crate) struct Fixtures {
@@ -63,4 +68,51 @@ pub(crate) fn photograph(name: &str) -> Vec<u8> {
 
 pub(crate) fn analyse(engine: &mut Engine, bytes: &[u8]) -> FrameAnalysis {
     engine.analyse(&decode(bytes, DecodeLimits::default()).unwrap()).unwrap()
+}
+
+pub(crate) fn image(name: &str) -> RgbImage {
+    decode(&photograph(name), DecodeLimits::default()).unwrap()
+}
+
+/// The one face of a photograph.
+pub(crate) fn only_face(engine: &mut Engine, image: &RgbImage) -> Face {
+    let mut faces = engine.analyse(image).unwrap().faces;
+    assert_eq!(faces.len(), 1);
+    faces.remove(0)
+}
+
+/// The template of the three enrolment photographs.
+pub(crate) fn template(engine: &mut Engine) -> Embedding {
+    let embeddings = fixtures().photographs.enrolment().map(|path| {
+        let analysis = analyse(engine, &std::fs::read(path).unwrap());
+        analysis.faces[0].embedding.clone().unwrap()
+    });
+    Embedding::template(&embeddings).unwrap()
+}
+
+/// The photograph shrunk so that its face has this many pixels.
+pub(crate) fn with_face_px(engine: &mut Engine, image: &RgbImage, face_px: f32) -> RgbImage {
+    let scale = face_px / only_face(engine, image).quality.face_px;
+    let size = |side: u32| (side as f32 * scale) as u32;
+    imageops::resize(image, size(image.width()), size(image.height()), FilterType::CatmullRom)
+}
+
+pub(crate) fn encode(image: &RgbImage, format: ImageFormat) -> Vec<u8> {
+    let mut bytes = Cursor::new(Vec::new());
+    DynamicImage::ImageRgb8(image.clone()).write_to(&mut bytes, format).unwrap();
+    bytes.into_inner()
+}
+
+/// Two photographs in one picture.
+pub(crate) fn side_by_side(left: &str, right: &str) -> RgbImage {
+    let (left, right) = (image(left), image(right));
+    let mut both = RgbImage::new(left.width() + right.width(), left.height().max(right.height()));
+    imageops::replace(&mut both, &left, 0, 0);
+    imageops::replace(&mut both, &right, left.width().into(), 0);
+    both
+}
+
+/// A picture of nobody.
+pub(crate) fn wall() -> RgbImage {
+    RgbImage::from_fn(640, 480, |x, y| image::Rgb([(x / 4) as u8, (y / 3) as u8, 120]))
 }
