@@ -77,7 +77,7 @@ impl Embedder {
     }
 
     /// The network, for reports.
-    pub fn network(&self) -> &dyn Network {
+    pub(crate) fn network(&self) -> &dyn Network {
         &*self.network
     }
 }

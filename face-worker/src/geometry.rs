@@ -113,7 +113,7 @@ impl From<&BoundingBox> for sighting::BoundingBox {
 
 /// What an overlap is measured against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Overlap {
+pub(crate) enum Overlap {
     /// Intersection over union.
     Union,
     /// Intersection over the smaller of the two areas.
@@ -135,7 +135,7 @@ impl Overlap {
 }
 
 /// Something found at a place with a score: what non-maximum suppression works on.
-pub trait Scored {
+pub(crate) trait Scored {
     /// Where it is.
     fn bounding_box(&self) -> &BoundingBox;
     /// How sure the detector is; higher is surer.
@@ -144,7 +144,7 @@ pub trait Scored {
 
 /// Greedy non-maximum suppression: from the highest score down, keeps what overlaps nothing kept by more than
 /// `threshold`. The result is ordered by falling score.
-pub fn suppress_overlaps<T: Scored>(mut found: Vec<T>, threshold: f32, overlap: Overlap) -> Vec<T> {
+pub(crate) fn suppress_overlaps<T: Scored>(mut found: Vec<T>, threshold: f32, overlap: Overlap) -> Vec<T> {
     found.sort_by(|a, b| b.score().total_cmp(&a.score()));
     let mut kept: Vec<T> = Vec::with_capacity(found.len());
     for candidate in found {

@@ -10,7 +10,7 @@ pub mod align;
 mod assignment;
 mod crop;
 pub mod decode;
-pub mod detect;
+mod detect;
 pub mod embed;
 pub mod engine;
 pub mod gallery;

@@ -107,7 +107,12 @@ impl Pose {
 }
 
 /// Assesses a face before it is aligned: everything but sharpness, which stays 0.
-pub(crate) fn assess(bounding_box: &BoundingBox, landmarks: &Landmarks, score: f32, gate: &QualityGate) -> Quality {
+pub(crate) fn assess(
+    bounding_box: &BoundingBox,
+    landmarks: &Landmarks,
+    score: f32,
+    gate: &QualityGate,
+) -> Quality {
     let face_px = bounding_box.width().min(bounding_box.height());
     let pose = Pose::estimate(landmarks);
     let refusal = if face_px < gate.min_face_px {

@@ -93,7 +93,7 @@ impl From<ort::Error<SessionBuilder>> for InferenceError {
 
 /// One batch of planes for a network: `shape` is count, channels, height, width.
 #[derive(Debug, Clone, Copy)]
-pub struct Batch<'a> {
+pub(crate) struct Batch<'a> {
     /// Count, channels, height, width.
     pub shape: [usize; 4],
     /// The values, as many as the shape says.
@@ -102,7 +102,7 @@ pub struct Batch<'a> {
 
 /// One output of a network.
 #[derive(Debug, Clone, Copy)]
-pub struct Output<'a> {
+pub(crate) struct Output<'a> {
     /// Its shape.
     pub shape: &'a [i64],
     /// Its values in row-major order.
@@ -110,10 +110,10 @@ pub struct Output<'a> {
 }
 
 /// Reads the outputs of one run, in the order in which their names were given when the network was opened.
-pub type Reader<'r> = &'r mut dyn FnMut(&[Output<'_>]);
+pub(crate) type Reader<'r> = &'r mut dyn FnMut(&[Output<'_>]);
 
 /// A loaded network: the one thing that the engine asks of an inference library.
-pub trait Network: Send {
+pub(crate) trait Network: Send {
     /// Runs the network and lets `read` see its outputs before their memory is reused.
     fn run(&mut self, input: Batch<'_>, read: Reader<'_>) -> Result<(), InferenceError>;
 
@@ -153,7 +153,7 @@ impl Runtime {
 
     /// Opens the network in `file` on `provider`. `outputs` are those that runs will read, in their order; none named
     /// means all, in the network's order.
-    pub fn open(
+    pub(crate) fn open(
         &self,
         file: &Path,
         provider: Provider,

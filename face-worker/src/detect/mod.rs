@@ -12,7 +12,7 @@ use crate::session::{InferenceError, Network};
 
 /// A face found in an image.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Detection {
+pub(crate) struct Detection {
     /// Where, in image pixels; may reach over the image's edge.
     pub bounding_box: BoundingBox,
     /// The five landmarks in image pixels.
@@ -32,7 +32,7 @@ impl Scored for Detection {
 }
 
 /// Finds faces in upright RGB images.
-pub trait Detector: Send {
+pub(crate) trait Detector: Send {
     /// The faces, ordered by falling score.
     fn detect(&mut self, image: &RgbImage) -> Result<Vec<Detection>, InferenceError>;
 
@@ -41,10 +41,10 @@ pub trait Detector: Send {
 }
 
 /// Opens the network with a role, to read the outputs of these names.
-pub type Opener<'o> = &'o dyn Fn(Role, &[&str]) -> Result<Box<dyn Network>, InferenceError>;
+pub(crate) type Opener<'o> = &'o dyn Fn(Role, &[&str]) -> Result<Box<dyn Network>, InferenceError>;
 
 /// The detector that a manifest describes.
-pub fn build(spec: &DetectorSpec, open: Opener<'_>) -> Result<Box<dyn Detector>, InferenceError> {
+pub(crate) fn build(spec: &DetectorSpec, open: Opener<'_>) -> Result<Box<dyn Detector>, InferenceError> {
     Ok(match spec {
         DetectorSpec::Mtcnn(spec) => Box::new(mtcnn::Mtcnn::open(spec, open)?),
         DetectorSpec::Yunet(spec) => Box::new(yunet::Yunet::open(spec, open)?),
