@@ -49,6 +49,10 @@ pub enum StoreError {
         /// The violated foreign key.
         constraint: String,
     },
+    /// A value that the database cannot hold, such as a text with a null character or a date out of range. It came from a
+    /// caller, who may send another.
+    #[error("a value cannot be stored: {0}")]
+    Unusable(#[source] sqlx::Error),
     /// Anything else: a fault of ours.
     #[error("the database refused a statement: {0}")]
     Fault(#[source] sqlx::Error),
@@ -88,6 +92,7 @@ impl From<sqlx::Error> for StoreError {
             ErrorKind::UniqueViolation => StoreError::Taken { constraint },
             ErrorKind::ForeignKeyViolation => StoreError::Dangling { constraint },
             _ if database.code().is_some_and(|code| is_transient(&code)) => StoreError::Unavailable(error),
+            _ if database.code().is_some_and(|code| is_data_exception(&code)) => StoreError::Unusable(error),
             _ => StoreError::Fault(error),
         }
     }
@@ -97,6 +102,11 @@ impl From<sqlx::Error> for StoreError {
 /// 53 insufficient resources, 57P operator intervention (PostgreSQL manual, appendix A).
 fn is_transient(sqlstate: &str) -> bool {
     ["08", "40", "53", "57P"].iter().any(|class| sqlstate.starts_with(class))
+}
+
+/// SQLSTATE class 22, data exception (PostgreSQL manual, appendix A).
+fn is_data_exception(sqlstate: &str) -> bool {
+    sqlstate.starts_with("22")
 }
 
 /// Opens a pool of at most `max_connections`; connections are made when first needed, so the database may be down.
