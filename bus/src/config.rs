@@ -122,11 +122,11 @@ pub struct StreamLimits {
     pub sightings: Limit,
     /// EVIDENCE: 30 days.
     pub evidence: Limit,
-    /// SCANS: 30 days.
+    /// SCANS: 2 GiB, 30 days.
     pub scans: Limit,
-    /// REQUESTS: 7 days.
+    /// REQUESTS: 4 GiB, 7 days.
     pub requests: Limit,
-    /// OUTCOMES: a day.
+    /// OUTCOMES: 1 GiB, a day; a full one drops its oldest.
     pub outcomes: Limit,
     /// FACTS: two years.
     pub facts: Limit,
@@ -149,9 +149,9 @@ impl StreamLimits {
             Stream::Frames => (self.frames, 4 << 30, DAY),
             Stream::Sightings => (self.sightings, 0, 30 * DAY),
             Stream::Evidence => (self.evidence, 0, 30 * DAY),
-            Stream::Scans => (self.scans, 0, 30 * DAY),
-            Stream::Requests => (self.requests, 0, 7 * DAY),
-            Stream::Outcomes => (self.outcomes, 0, DAY),
+            Stream::Scans => (self.scans, 2 << 30, 30 * DAY),
+            Stream::Requests => (self.requests, 4 << 30, 7 * DAY),
+            Stream::Outcomes => (self.outcomes, 1 << 30, DAY),
             Stream::Facts => (self.facts, 0, 2 * 365 * DAY),
             Stream::Dead => (self.dead, 0, 365 * DAY),
             Stream::Gallery | Stream::Cameras | Stream::Auth | Stream::Control => (Limit::default(), 0, 0),
@@ -191,6 +191,14 @@ mod tests {
         assert_eq!(config.url, "");
         assert!(serde_json::from_str::<BusConfig>(r#"{"urll":""}"#).is_err());
         assert!(serde_json::from_str::<BusConfig>(r#"{"limits":{"gallery":{}}}"#).is_err());
+    }
+
+    #[test]
+    fn what_callers_can_fill_is_limited() {
+        let limits = StreamLimits::default();
+        for stream in [Stream::Frames, Stream::Scans, Stream::Requests, Stream::Outcomes] {
+            assert!(limits.kept(stream).max_bytes.is_some(), "{stream:?}");
+        }
     }
 
     #[test]
