@@ -5,6 +5,7 @@ use std::io::Cursor;
 
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
+use rollcall_schemas::frame::{MAX_DECODED_BYTES, MAX_SIDE_PX};
 
 /// The largest image that is decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,7 +18,7 @@ pub struct DecodeLimits {
 
 impl Default for DecodeLimits {
     fn default() -> Self {
-        Self { max_side_px: 8192, max_bytes: 256 << 20 }
+        Self { max_side_px: MAX_SIDE_PX, max_bytes: MAX_DECODED_BYTES }
     }
 }
 
