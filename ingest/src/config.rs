@@ -2,6 +2,7 @@
 
 use crate::{captured_at::CaptureWindow, inspect::ImageLimits};
 use chrono::TimeDelta;
+use rollcall_schemas::frame::{MAX_PIXELS, MAX_SIDE_PX};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{path::PathBuf, time::Duration};
@@ -31,8 +32,8 @@ impl Default for IngestConfig {
     fn default() -> Self {
         Self {
             max_image_bytes: 6 * 1024 * 1024,
-            max_image_side_px: 16_384,
-            max_image_pixels: 40_000_000,
+            max_image_side_px: MAX_SIDE_PX,
+            max_image_pixels: MAX_PIXELS,
             max_captured_ahead_s: 120,
             store_and_forward_h: 7 * 24,
             scan_deadline_ms: 30_000,

@@ -6,7 +6,11 @@ mod refusal;
 mod scans;
 mod submission;
 
-use crate::{IngestConfig, IngestDeps, knowledge::Knowledge, rate::CameraRates};
+use crate::{
+    IngestConfig, IngestDeps,
+    knowledge::Knowledge,
+    rate::{CameraRates, StudentRates},
+};
 use ::http::HeaderMap;
 use rollcall_bus::Bus;
 use rollcall_service::{
@@ -33,14 +37,23 @@ struct Inner {
     knowledge: Knowledge,
     authenticator: Authenticator,
     rates: CameraRates,
+    student_rates: StudentRates,
 }
 
 impl Door {
     pub(crate) fn new(config: IngestConfig, deps: IngestDeps, knowledge: Knowledge) -> Self {
         let IngestDeps { bus, tokens, clock, entropy, .. } = deps;
         let authenticator = Authenticator::new(knowledge.clone(), tokens, clock.clone());
-        let rates = CameraRates::default();
-        Self(Arc::new(Inner { config, bus, clock, entropy, knowledge, authenticator, rates }))
+        Self(Arc::new(Inner {
+            config,
+            bus,
+            clock,
+            entropy,
+            knowledge,
+            authenticator,
+            rates: CameraRates::default(),
+            student_rates: StudentRates::default(),
+        }))
     }
 
     /// Who is calling. Someone unknown may only be unknown as yet.

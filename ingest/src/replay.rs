@@ -115,6 +115,9 @@ pub enum ReplayError {
     /// There is nothing to replay.
     #[error("{0} holds no frames")]
     NoFrames(String),
+    /// Nothing can be captured so many times a second.
+    #[error("{0} frames a second cannot be; give a number from 0.001 to 1000")]
+    Fps(f64),
     /// ffmpeg could not be started.
     #[error("cannot start ffmpeg, which reads videos; install it")]
     NoFfmpeg(#[source] io::Error),

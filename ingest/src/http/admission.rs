@@ -1,9 +1,12 @@
-//! Whether a camera's frame is taken at all, before a byte of it is read.
+//! Whether a camera's frame is taken at all, before a byte of it is read, and whether it is a student's turn to scan.
 
 use super::Door;
 use crate::rate::Allowance;
 use ::http::{HeaderMap, HeaderName, HeaderValue};
-use rollcall_schemas::{id::CameraId, role::Role};
+use rollcall_schemas::{
+    id::{CameraId, UserId},
+    role::Role,
+};
 use rollcall_service::{auth::Principal, http::Problem};
 use std::time::Duration;
 
@@ -46,10 +49,18 @@ impl Door {
         camera: CameraId,
         frames_per_second: u32,
     ) -> (HeaderMap, Result<(), Problem>) {
-        let allowance = self.0.rates.take(camera, frames_per_second);
-        let turn = if allowance.allowed { Ok(()) } else { Err(Problem::rate_limited(allowance.retry_after)) };
-        (rate_headers(allowance), turn)
+        turn(self.0.rates.take(camera, frames_per_second))
     }
+
+    /// Takes one scan out of what the student may make. The headers go on its answer, whatever it is.
+    pub(super) fn take_scan(&self, student: UserId) -> (HeaderMap, Result<(), Problem>) {
+        turn(self.0.student_rates.take(student))
+    }
+}
+
+fn turn(allowance: Allowance) -> (HeaderMap, Result<(), Problem>) {
+    let turn = if allowance.allowed { Ok(()) } else { Err(Problem::rate_limited(allowance.retry_after)) };
+    (rate_headers(allowance), turn)
 }
 
 fn rate_headers(allowance: Allowance) -> HeaderMap {

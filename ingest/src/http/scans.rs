@@ -80,8 +80,9 @@ pub(super) struct Pending {
 
 /// Mark attendance
 ///
-/// The scan counts from the moment it is received, whenever it is decided. With an `Idempotency-Key`, a retry is the
-/// same scan and gets the same answer.
+/// The scan counts from the moment it is received, whenever it is decided. With an `Idempotency-Key`, a retry with the
+/// same token is the same scan and gets the same answer; another token is another scan. A student may make one scan a
+/// second, and ten at once.
 #[utoipa::path(
     post,
     path = "/api/v1/attendance/mark",
@@ -99,6 +100,7 @@ pub(super) struct Pending {
         (status = 410, description = "`QR_TOKEN_EXPIRED`", body = ErrorEnvelope),
         (status = 415, description = "Not `application/json`", body = ErrorEnvelope),
         (status = 422, description = "A field is not valid", body = ErrorEnvelope),
+        (status = 429, description = "More scans than a student may make", body = ErrorEnvelope),
         (status = 503, description = "The log is full or away: send the same again", body = ErrorEnvelope),
     ),
     security(("token" = [])),
@@ -110,12 +112,17 @@ pub(super) async fn mark_attendance(
     request: Result<Json<MarkRequest>, Problem>,
 ) -> Response {
     // Who may not ask learns nothing about what was wrong with the question.
-    let asked = match door.student(&headers) {
-        Ok(student) => match request {
-            Ok(Json(request)) => door.mark(&student, ip, &headers, request).await,
-            Err(problem) => Err(problem),
-        },
-        Err(problem) => Err(problem),
+    let readable = door.student(&headers).and_then(|student| Ok((student, request?)));
+    let (rate_headers, asked) = match readable {
+        Ok((student, Json(request))) => {
+            let (rate_headers, turn) = door.take_scan(student.user_id);
+            let asked = match turn {
+                Ok(()) => door.mark(&student, ip, &headers, request).await,
+                Err(problem) => Err(problem),
+            };
+            (rate_headers, asked)
+        }
+        Err(problem) => (HeaderMap::new(), Err(problem)),
     };
     let label = match &asked {
         Ok(Asked::Decided(_)) => "recorded",
@@ -123,11 +130,12 @@ pub(super) async fn mark_attendance(
         Err(problem) => problem.code.as_str(),
     };
     metrics::counter!("rollcall_ingest_scans_total", "result" => label).increment(1);
-    match asked {
+    let answer = match asked {
         Ok(Asked::Decided(marked)) => Success::ok(marked).into_response(),
         Ok(Asked::Pending(request_id)) => pending(request_id),
         Err(problem) => problem.into_response(),
-    }
+    };
+    (rate_headers, answer).into_response()
 }
 
 /// What came of a scan within the time a caller waits.
@@ -150,15 +158,16 @@ impl Door {
         headers: &HeaderMap,
         request: MarkRequest,
     ) -> Result<Asked, Problem> {
+        let token = token(&request.qr_token)?;
         let request_id = match idempotency_key(headers)? {
-            Some(key) => RequestId::of_key(student.user_id.0, key),
+            Some(key) => RequestId::of_scan(student.user_id, key, token),
             None => RequestId(self.0.entropy.uuid_v4()),
         };
         let scan = Scan {
             scan_id: ScanId::of(request_id),
             request_id,
             student_id: student.user_id,
-            token: token(&request.qr_token)?,
+            token,
             scanned_at: self.0.clock.now(),
             ip,
             user_agent: user_agent(headers),

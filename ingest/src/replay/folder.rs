@@ -46,8 +46,11 @@ impl Folder {
     /// Lists the pictures in `path`, not those in folders below it.
     ///
     /// # Errors
-    /// When the folder cannot be read or holds none.
+    /// When the folder cannot be read or holds none, or the timing has an impossible rate.
     pub fn open(path: impl Into<PathBuf>, camera_id: CameraId, timing: Timing) -> Result<Self, ReplayError> {
+        if let Timing::Regular { fps, .. } = timing {
+            check_fps(fps)?;
+        }
         let path = path.into();
         let unreadable = |source| ReplayError::Read { path: path.clone(), source };
         let mut names = Vec::new();
@@ -107,6 +110,11 @@ impl Timing {
             Timing::Regular { start, fps } => Ok(regular_time(*start, *fps, index as u64)),
         }
     }
+}
+
+/// From a frame in a quarter of an hour to more than any camera of ours: within it times neither overflow nor coincide.
+pub(super) fn check_fps(fps: f64) -> Result<(), ReplayError> {
+    if (0.001..=1_000.0).contains(&fps) { Ok(()) } else { Err(ReplayError::Fps(fps)) }
 }
 
 /// When the frame of that number was captured, at so many a second.

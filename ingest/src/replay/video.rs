@@ -1,6 +1,9 @@
 //! A video as a file, read by ffmpeg as a child process that writes JPEG after JPEG into a pipe.
 
-use super::{Item, Mark, Picture, ReplayError, folder::regular_time};
+use super::{
+    Item, Mark, Picture, ReplayError,
+    folder::{check_fps, regular_time},
+};
 use crate::inspect::jpeg_scan_start;
 use bytes::{Bytes, BytesMut};
 use chrono::{DateTime, Utc};
@@ -38,13 +41,14 @@ impl Video {
     /// A video whose first frame was captured at `start`, to be sampled `fps` times a second.
     ///
     /// # Errors
-    /// When there is no such file.
+    /// When there is no such file, or the rate is impossible.
     pub fn open_file(
         path: impl Into<PathBuf>,
         camera_id: CameraId,
         start: DateTime<Utc>,
         fps: f64,
     ) -> Result<Self, ReplayError> {
+        check_fps(fps)?;
         let path = path.into();
         let path = path.canonicalize().map_err(|source| ReplayError::Read { path, source })?;
         Ok(Self { path, camera_id, start, fps, reading: None })

@@ -200,6 +200,18 @@ async fn an_empty_folder_and_a_foreign_position_are_errors() {
     assert!(stage.stored().await.is_empty());
 }
 
+#[tokio::test]
+async fn an_impossible_rate_is_refused_before_anything_is_published() {
+    let stage = Stage::start().await.with_files();
+    for fps in [0.0, -1.0, f64::NAN, f64::INFINITY, 1e9, 1e-9] {
+        let timing = Timing::Regular { start: monday_morning(), fps };
+        assert!(matches!(Folder::open(stage.pictures(), DOOR, timing), Err(ReplayError::Fps(_))), "{fps}");
+        let file = stage.pictures().join("000.jpg");
+        let video = Video::open_file(file, DOOR, monday_morning(), fps);
+        assert!(matches!(video, Err(ReplayError::Fps(_))), "{fps}");
+    }
+}
+
 fn ffmpeg(arguments: &[&str], output: &Path) {
     let made = std::process::Command::new("ffmpeg")
         .args(["-nostdin", "-v", "error", "-y", "-f", "lavfi"])

@@ -8,7 +8,7 @@ use rollcall_ingest::IngestConfig;
 use rollcall_schemas::{
     code::Code,
     fact::{AttendanceStatus, Evidence},
-    id::{AttendanceId, ClassId, RequestId, ScanId, SessionId},
+    id::{AttendanceId, ClassId, RequestId, ScanId, SessionId, UserId},
     outcome::{Answer, AttendanceAnswer, Outcome, OutcomeResult, Refusal},
     role::Role,
     scan::{Position, QrToken, Scan},
@@ -129,7 +129,7 @@ async fn a_retry_with_its_key_is_the_same_scan_with_the_same_answer() {
     let again = student.post(MARK, &json!({ "qrToken": TOKEN })).await;
     assert_eq!(first.data(), again.data());
     let [scan] = scans(&world.bus).await.try_into().unwrap();
-    assert_eq!(scan.request_id, RequestId::of_key(STUDENT.0, "tap-1"));
+    assert_eq!(scan.request_id, RequestId::of_scan(STUDENT, "tap-1", QrToken(TOKEN)));
 
     keyed(&world.user(Role::Student), "tap-2").post(MARK, &json!({ "qrToken": TOKEN })).await.data();
     world.user(Role::Student).post(MARK, &json!({ "qrToken": TOKEN })).await.data();
@@ -139,13 +139,70 @@ async fn a_retry_with_its_key_is_the_same_scan_with_the_same_answer() {
 }
 
 #[tokio::test]
+async fn the_same_key_with_a_fresh_code_is_decided_anew() {
+    let world = World::start().await;
+    let fresh = Uuid::from_u128(0xf5e5);
+    worker(&world.bus, move |scan| {
+        if scan.token.0 == fresh {
+            return recorded(scan);
+        }
+        let (code, message) = (Code::QrTokenExpired, "it was replaced".into());
+        OutcomeResult::Failed(Refusal { code, message, details: Value::Null })
+    })
+    .await;
+    let student = keyed(&world.user(Role::Student), "tap");
+    student.post(MARK, &json!({ "qrToken": TOKEN })).await.refused(410, "QR_TOKEN_EXPIRED");
+    let marked = student.post(MARK, &json!({ "qrToken": fresh })).await;
+    assert_eq!(marked.status, 200, "{}", marked.body);
+    assert_eq!(scans(&world.bus).await.len(), 2);
+    // Where the phone is now makes it no other scan.
+    let moved = json!({ "qrToken": fresh, "position": { "latitude": 1.0, "longitude": 1.0 } });
+    assert_eq!(student.post(MARK, &moved).await.data(), marked.data());
+    assert_eq!(scans(&world.bus).await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_student_who_scans_too_often_is_told_when_to_come_back() {
+    /// Far more than a student could scan before the test gives up.
+    const MANY: u128 = 100;
+    let world = World::start().await;
+    worker(&world.bus, recorded).await;
+    let student = world.user(Role::Student);
+    let mut accepted = 0;
+    let mut limited = None;
+    for number in 0..MANY {
+        let answer = student.post(MARK, &json!({ "qrToken": Uuid::from_u128(number) })).await;
+        match answer.status.as_u16() {
+            200 => accepted += 1,
+            _ => {
+                limited = Some(answer);
+                break;
+            }
+        }
+    }
+    let limited = limited.expect("the limit is met");
+    limited.refused(429, "RATE_LIMITED");
+    let header = |name: &str| limited.headers[name].to_str().unwrap().parse::<u64>().unwrap();
+    assert_eq!((header("ratelimit-limit"), header("ratelimit-remaining")), (10, 0));
+    assert!(header("retry-after") >= 1 && header("ratelimit-reset") >= 1);
+    assert_eq!(world.last_sequence(Stream::Scans).await, accepted);
+
+    let other = world.user_of(UserId(Uuid::from_u128(0x52)), Role::Student);
+    let answer = other.post(MARK, &json!({ "qrToken": TOKEN })).await;
+    assert_eq!(
+        (answer.status.as_u16(), &answer.headers["ratelimit-remaining"]),
+        (200, &"9".parse().unwrap())
+    );
+}
+
+#[tokio::test]
 async fn a_scan_nobody_decides_yet_is_kept_and_the_caller_told_where_to_look() {
     let config = IngestConfig { scan_deadline_ms: 20, ..IngestConfig::default() };
     let world = World::with(config).await;
     let student = world.user(Role::Student);
     let pending = keyed(&student, "tap").post(MARK, &json!({ "qrToken": TOKEN })).await;
     assert_eq!((pending.status.as_u16(), pending.code()), (202, "SCAN_ACCEPTED"));
-    let request_id = RequestId::of_key(STUDENT.0, "tap");
+    let request_id = RequestId::of_scan(STUDENT, "tap", QrToken(TOKEN));
     assert_eq!(pending.data()["requestId"], json!(request_id));
     let status_url = format!("/api/v1/requests/{request_id}");
     assert_eq!(pending.data()["statusUrl"], json!(status_url));

@@ -116,7 +116,12 @@ impl World {
 
     /// A signed-in user.
     pub(crate) fn user(&self, role: Role) -> Client {
-        let (token, _) = self.signer.issue(STUDENT, "someone@school.example", role);
+        self.user_of(STUDENT, role)
+    }
+
+    /// A signed-in user of this id.
+    pub(crate) fn user_of(&self, id: UserId, role: Role) -> Client {
+        let (token, _) = self.signer.issue(id, "someone@school.example", role);
         self.client().with_token(&token)
     }
 
