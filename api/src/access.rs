@@ -91,6 +91,7 @@ pub const RULES: &[Rule] = &[
     rule("PUT",    "/api/v1/students/{id}",                     STAFF,                       Ownership::Any),
     rule("DELETE", "/api/v1/students/{id}",                     STAFF,                       Ownership::Any),
     rule("POST",   "/api/v1/students/{id}/faces",               STAFF,                       Ownership::Any),
+    rule("DELETE", "/api/v1/students/{id}/faces",               STAFF,                       Ownership::Any),
 
     rule("GET",    "/api/v1/classes",                           EVERYBODY,                   Ownership::Narrowed),
     rule("POST",   "/api/v1/classes",                           TEACHING,                    Ownership::Narrowed),

@@ -40,10 +40,11 @@ impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
 }
 
 impl IdempotencyKey {
-    /// The id of the request: the same for the same key of the same caller, a fresh one without a key.
-    pub(crate) fn request_id(&self, api: &Api, caller: &Caller) -> RequestId {
+    /// The id of the request: the same for the same key, caller and call, a fresh one without a key. See
+    /// [`RequestId::of_key`] for what is a call.
+    pub(crate) fn request_id(&self, api: &Api, caller: &Caller, call: &str, content: &[u8]) -> RequestId {
         match &self.0 {
-            Some(key) => RequestId::of_key(caller.id().0, key),
+            Some(key) => RequestId::of_key(caller.id(), key, call, content),
             None => RequestId(api.entropy().uuid_v4()),
         }
     }
@@ -105,7 +106,7 @@ pub(crate) fn trace_headers() -> Headers {
     current_traceparent().map(|parent| (header::TRACEPARENT, parent)).into_iter().collect()
 }
 
-/// A stored answer of another kind than was asked for: an `Idempotency-Key` used for two different calls.
+/// An answer of another kind than was asked for.
 pub(crate) fn mismatched() -> ApiError {
-    Problem::conflict("the Idempotency-Key was used for another call").into()
+    Problem::internal("a request was answered with something else").into()
 }

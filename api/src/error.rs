@@ -58,6 +58,10 @@ fn store_problem(error: StoreError) -> Problem {
         StoreError::Dangling { .. } => {
             Problem::conflict("something that this refers to does not exist").caused_by(error)
         }
+        StoreError::Unusable(_) => {
+            Problem::invalid_input("a value cannot be stored, such as a text with a null character")
+                .caused_by(error)
+        }
         StoreError::Fault(_) | StoreError::Corrupt { .. } => Problem::internal(error),
     }
 }

@@ -1,12 +1,20 @@
 //! Passwords: hashed with bcrypt away from the async threads, at most as many at a time as there are processors.
 
 use rollcall_service::{clock::Entropy, http::Problem};
-use std::{sync::Arc, thread::available_parallelism};
-use tokio::{sync::Semaphore, task::spawn_blocking};
+use std::{sync::Arc, thread::available_parallelism, time::Duration};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::spawn_blocking,
+};
 
 /// bcrypt reads no more than this many bytes; a longer password would be cut in silence, so it is refused.
 const MAX_BYTES: usize = 72;
 const MIN_CHARS: usize = 8;
+/// Passwords to be verified at the same time, those that wait for a processor included: a few seconds' work. More would
+/// only wait longer than their callers do.
+const PLACES: usize = 64;
+/// When to come back for a place.
+const NO_PLACE: Duration = Duration::from_secs(1);
 
 /// Hashes and verifies passwords.
 #[derive(Clone)]
@@ -15,8 +23,12 @@ pub(crate) struct Passwords {
     /// What the password of an unknown account is compared with, so that it takes as long.
     dummy: Arc<str>,
     permits: Arc<Semaphore>,
+    places: Arc<Semaphore>,
     entropy: Entropy,
 }
+
+/// A place among those who wait for their password to be verified.
+pub(crate) struct Place(OwnedSemaphorePermit);
 
 impl Passwords {
     /// # Errors
@@ -24,7 +36,17 @@ impl Passwords {
     pub(crate) fn new(cost: u32, entropy: Entropy) -> Result<Self, bcrypt::BcryptError> {
         let dummy = bcrypt::hash_with_salt(entropy.secret(), cost, entropy.bytes())?.to_string().into();
         let threads = available_parallelism().map_or(1, usize::from);
-        Ok(Self { cost, dummy, permits: Arc::new(Semaphore::new(threads)), entropy })
+        let (permits, places) = (Arc::new(Semaphore::new(threads)), Arc::new(Semaphore::new(PLACES)));
+        Ok(Self { cost, dummy, permits, places, entropy })
+    }
+
+    /// Takes a place, before anything is counted or looked up for whoever wants to sign in.
+    ///
+    /// # Errors
+    /// `503` while none is free.
+    pub(crate) fn place(&self) -> Result<Place, Problem> {
+        let place = self.places.clone().try_acquire_owned();
+        place.map(Place).map_err(|_| Problem::unavailable("too many are signing in at present", NO_PLACE))
     }
 
     /// The hash to keep.
@@ -35,10 +57,19 @@ impl Passwords {
     }
 
     /// Whether the password is the one of `hash`. Without a hash it takes as long and is not.
-    pub(crate) async fn verify(&self, password: String, hash: Option<String>) -> Result<bool, Problem> {
+    pub(crate) async fn verify(
+        &self,
+        place: Place,
+        password: String,
+        hash: Option<String>,
+    ) -> Result<bool, Problem> {
         let is_known = hash.is_some();
         let hash = hash.unwrap_or_else(|| self.dummy.to_string());
-        let matches = self.apart(move || bcrypt::verify(password, &hash)).await?;
+        let verify = move || {
+            let _place = place.0;
+            bcrypt::verify(password, &hash)
+        };
+        let matches = self.apart(verify).await?;
         Ok(matches.map_err(Problem::internal)? && is_known)
     }
 
@@ -46,7 +77,12 @@ impl Passwords {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Problem> {
-        let _permit = self.permits.acquire().await.map_err(Problem::internal)?;
+        let permit = self.permits.clone().acquire_owned().await.map_err(Problem::internal)?;
+        // The work goes on when its caller has gone away, and so does what it occupies.
+        let work = move || {
+            let _permit = permit;
+            work()
+        };
         spawn_blocking(work).await.map_err(Problem::internal)
     }
 }
@@ -82,9 +118,23 @@ mod tests {
     async fn only_the_password_of_the_hash_matches() {
         let passwords = Passwords::new(4, Entropy::seeded(1)).unwrap();
         let hash = passwords.hash("Correct-horse-1".into()).await.unwrap();
-        assert!(passwords.verify("Correct-horse-1".into(), Some(hash.clone())).await.unwrap());
-        assert!(!passwords.verify("correct-horse-1".into(), Some(hash)).await.unwrap());
-        assert!(!passwords.verify("anything".into(), None).await.unwrap());
+        let verify = async |password: &str, hash| {
+            passwords.verify(passwords.place().unwrap(), password.into(), hash).await.unwrap()
+        };
+        assert!(verify("Correct-horse-1", Some(hash.clone())).await);
+        assert!(!verify("correct-horse-1", Some(hash)).await);
+        assert!(!verify("anything", None).await);
+    }
+
+    #[tokio::test]
+    async fn who_finds_no_place_is_told_to_come_back() {
+        let passwords = Passwords::new(4, Entropy::seeded(1)).unwrap();
+        let mut places: Vec<_> = (0..PLACES).map(|_| passwords.place().unwrap()).collect();
+        let refused = passwords.place().err().expect("there are no more places");
+        assert_eq!((refused.status.as_u16(), refused.retry_after), (503, Some(NO_PLACE)));
+        let place = places.pop().unwrap();
+        passwords.verify(place, "anything".into(), None).await.unwrap();
+        assert!(passwords.place().is_ok(), "a place that was used is free again");
     }
 
     #[test]

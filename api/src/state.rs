@@ -1,7 +1,9 @@
 //! What every handler works with, and what runs beside them: the key's publication, the outbox's sweeper, the live
 //! events.
 
-use crate::{config::ApiConfig, error::ApiError, events::EventHub, keys, passwords::Passwords};
+use crate::{
+    auth::SignInRates, config::ApiConfig, error::ApiError, events::EventHub, keys, passwords::Passwords,
+};
 use chrono::TimeDelta;
 use rollcall_bus::{Bus, BusError, Feed, Message, PublishError};
 use rollcall_schemas::{
@@ -70,6 +72,7 @@ struct Inner {
     config: ApiConfig,
     deps: ApiDeps,
     passwords: Passwords,
+    sign_in_rates: SignInRates,
     signer: TokenSigner,
     keys: Feed<AuthEntry>,
     authenticator: Authenticator,
@@ -85,12 +88,22 @@ impl Api {
         let pem = keys::load_or_create(config.signing_key_file.as_deref(), &deps.entropy)?;
         let signer = TokenSigner::new(&pem, deps.token.clone(), deps.clock.clone(), deps.entropy.clone())?;
         let passwords = Passwords::new(config.bcrypt_cost, deps.entropy.clone())?;
+        let sign_in_rates = SignInRates::new(config.login_per_minute);
         let keys = deps.bus.feed::<AuthEntry>(None, None, lifecycle.soft_stop());
         let known = keys.clone();
         let find = move |key: &str| known.get(key).map(|entry| entry.fact.clone());
         let authenticator = Authenticator::new(find, deps.token.clone(), deps.clock.clone());
         let events = EventHub::start(deps.bus.clone(), deps.pool.clone(), lifecycle).await?;
-        let api = Self(Arc::new(Inner { config, deps, passwords, signer, keys, authenticator, events }));
+        let api = Self(Arc::new(Inner {
+            config,
+            deps,
+            passwords,
+            sign_in_rates,
+            signer,
+            keys,
+            authenticator,
+            events,
+        }));
         api.register_health();
         api.spawn(lifecycle);
         Ok(api)
@@ -124,6 +137,10 @@ impl Api {
 
     pub(crate) fn passwords(&self) -> &Passwords {
         &self.0.passwords
+    }
+
+    pub(crate) fn sign_in_rates(&self) -> &SignInRates {
+        &self.0.sign_in_rates
     }
 
     pub(crate) fn signer(&self) -> &TokenSigner {

@@ -5,7 +5,7 @@ use axum::extract::State;
 use chrono::{DateTime, TimeDelta, Utc};
 use garde::Validate;
 use rollcall_schemas::code::Code;
-use rollcall_service::http::{Problem, Success, SuccessEnvelope};
+use rollcall_service::http::{ClientIp, Problem, Success, SuccessEnvelope};
 use rollcall_store::users::{self, LockRule};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -38,7 +38,8 @@ pub(crate) struct SignedIn {
 /// Sign in.
 ///
 /// Several failures in a row lock the account for a while (`AUTH_ACCOUNT_LOCKED`, with the time in the details). An
-/// unknown address takes as long and is answered like a wrong password.
+/// unknown address takes as long and is answered like a wrong password. Where calls come from is limited too
+/// (`RATE_LIMITED`).
 #[utoipa::path(
     post,
     path = "/api/v1/auth/login",
@@ -48,14 +49,17 @@ pub(crate) struct SignedIn {
 )]
 pub(crate) async fn login(
     State(api): State<Api>,
+    ClientIp(address): ClientIp,
     Body(Credentials { email, password }): Body<Credentials>,
 ) -> Reply<SignedIn> {
+    api.sign_in_rates().take(address)?;
+    let place = api.passwords().place()?;
     let now = api.clock().now();
     // No connection is held while the password is hashed.
     let attempt =
         users::begin_sign_in(&mut *api.connection().await?, &email, now, lock_rule(&api, now)).await?;
     let hash = attempt.as_ref().and_then(|attempt| attempt.password_hash.clone());
-    let matches = api.passwords().verify(password, hash).await?;
+    let matches = api.passwords().verify(place, password, hash).await?;
     let mut db = api.connection().await?;
     let Some(attempt) = attempt else {
         return Err(match users::locked_until(&mut db, &email, now).await? {
@@ -99,9 +103,13 @@ fn count(result: &'static str) {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{PASSWORD, TestApi};
+    use crate::{
+        ApiConfig,
+        testing::{PASSWORD, TestApi},
+    };
     use rollcall_test_support::Answer;
     use serde_json::json;
+    use std::num::NonZeroU32;
 
     async fn sign_in(test: &TestApi, email: &str, password: &str) -> Answer {
         let body = json!({ "email": email, "password": password });
@@ -161,6 +169,25 @@ mod tests {
             }
             sign_in(&test, "admin@school.example", PASSWORD).await.data();
         }
+    }
+
+    #[tokio::test]
+    async fn an_address_that_tries_too_often_waits_and_no_account_is_counted() {
+        let config = ApiConfig { login_per_minute: NonZeroU32::new(3).unwrap(), ..ApiConfig::default() };
+        let test = TestApi::start_with(config).await;
+        for name in ["olga", "tom", "tina"] {
+            let email = format!("{name}@school.example");
+            sign_in(&test, &email, "Wrong-horse-1").await.refused(401, "AUTH_INVALID_CREDENTIALS");
+        }
+        let limited = sign_in(&test, "admin@school.example", PASSWORD).await;
+        limited.refused(429, "RATE_LIMITED");
+        assert!(limited.headers.contains_key("retry-after"));
+    }
+
+    #[tokio::test]
+    async fn a_null_character_is_the_callers_mistake() {
+        let test = TestApi::start().await;
+        sign_in(&test, "admin\0@school.example", PASSWORD).await.refused(400, "INVALID_INPUT");
     }
 
     #[tokio::test]

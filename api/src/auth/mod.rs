@@ -3,6 +3,9 @@
 mod jwks;
 mod login;
 mod me;
+mod rate;
+
+pub(crate) use rate::SignInRates;
 
 use crate::state::Api;
 use utoipa_axum::{router::OpenApiRouter, routes};

@@ -16,12 +16,12 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use garde::Validate;
 use rollcall_bus::Message;
 use rollcall_schemas::{
     header::REQUEST_ID,
-    id::{ClassId, RequestId, SessionId},
+    id::{ClassId, SessionId},
     outcome::{Answer, SessionAnswer},
     request::{SessionCommand, SessionRequest},
     subject::{self, RequestKind},
@@ -32,6 +32,11 @@ use rollcall_store::session_views;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+/// The longest session: a day of projects, not a week that somebody mistyped.
+const MAX_DURATION: TimeDelta = TimeDelta::hours(24);
+/// How far from now a session may begin.
+const MAX_DISTANCE: TimeDelta = TimeDelta::days(365);
+
 /// A session to be planned.
 #[derive(Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -40,16 +45,34 @@ pub(crate) struct NewSession {
     #[garde(skip)]
     #[schema(value_type = Uuid)]
     class_id: ClassId,
-    /// When it begins.
+    /// When it begins: within a year of now.
     #[garde(skip)]
     start_time: DateTime<Utc>,
-    /// When it ends.
-    #[garde(custom(|end: &DateTime<Utc>, _: &()| is_after(*end, self.start_time)))]
+    /// When it ends: after it begins, by at most 24 hours.
+    #[garde(custom(|end: &DateTime<Utc>, _: &()| ends_well(*end, self.start_time)))]
     end_time: DateTime<Utc>,
 }
 
-fn is_after(end: DateTime<Utc>, start: DateTime<Utc>) -> garde::Result {
-    if end > start { Ok(()) } else { Err(garde::Error::new("must be after startTime")) }
+fn ends_well(end: DateTime<Utc>, start: DateTime<Utc>) -> garde::Result {
+    if end <= start {
+        return Err(garde::Error::new("must be after startTime"));
+    }
+    if end - start > MAX_DURATION {
+        return Err(garde::Error::new(format!(
+            "must be at most {} hours after startTime",
+            MAX_DURATION.num_hours()
+        )));
+    }
+    Ok(())
+}
+
+/// Refuses a year mistyped, which would be a session that never comes.
+fn is_near(start: DateTime<Utc>, now: DateTime<Utc>) -> Result<(), Problem> {
+    if (start - now).abs() <= MAX_DISTANCE {
+        return Ok(());
+    }
+    let message = format!("must be within {} days of now", MAX_DISTANCE.num_days());
+    Err(Problem::validation([("startTime", message)]))
 }
 
 /// Plan a session of a class.
@@ -70,6 +93,7 @@ pub(crate) async fn create_session(
     key: IdempotencyKey,
     Body(new): Body<NewSession>,
 ) -> Result<Response, ApiError> {
+    is_near(new.start_time, api.clock().now())?;
     let mut db = api.connection().await?;
     classes::find(&mut db, new.class_id).await?;
     owns_class(&mut db, &caller, new.class_id).await?;
@@ -167,7 +191,8 @@ pub(super) async fn ask(
     key: IdempotencyKey,
     command: SessionCommand,
 ) -> Result<Told, ApiError> {
-    let request_id: RequestId = key.request_id(api, caller);
+    let content = serde_json::to_vec(&command).expect("commands of the contract serialise");
+    let request_id = key.request_id(api, caller, RequestKind::Session.name(), &content);
     let request =
         SessionRequest { request_id, requested_by: caller.id(), requested_at: api.clock().now(), command };
     let mut headers = trace_headers();

@@ -119,6 +119,51 @@ async fn the_same_key_is_the_same_session() {
 }
 
 #[tokio::test]
+async fn the_same_key_on_another_call_is_another_request() {
+    let test = TestApi::start().await;
+    start_worker(&test);
+    let teacher = test.teacher().with_header(http::HeaderName::from_static("idempotency-key"), "once");
+    let plan = async |day: u8| {
+        let new = json!({
+            "classId": test.school.class,
+            "startTime": format!("2026-03-0{day}T09:00:00Z"),
+            "endTime": format!("2026-03-0{day}T10:00:00Z"),
+        });
+        let created = teacher.post("/api/v1/sessions", &new).await;
+        format!("/api/v1/sessions/{}", created.data()["session"]["id"].as_str().unwrap())
+    };
+    let (one, other) = (plan(3).await, plan(4).await);
+    assert_ne!(one, other, "another content");
+    let change = async |path: &str, verb: &str| {
+        let answer = teacher.put(&format!("{path}/{verb}"), &json!({})).await;
+        answer.data()["session"].clone()
+    };
+    // Another route, and then another session.
+    for path in [&one, &other] {
+        assert_eq!(change(path, "start").await["status"], "active");
+        assert_eq!(change(path, "end").await["status"], "completed");
+    }
+    let states = async |path: &str| teacher.get(path).await.data()["session"]["status"].clone();
+    assert_eq!((states(&one).await, states(&other).await), (json!("completed"), json!("completed")));
+    // The same call is still the same request: ending again is not refused, it is answered as before.
+    assert_eq!(change(&one, "end").await["status"], "completed");
+}
+
+#[tokio::test]
+async fn a_session_is_near_and_no_longer_than_a_day() {
+    let test = TestApi::start().await;
+    let plan = async |start: &str, end: &str| {
+        let new = json!({ "classId": test.school.class, "startTime": start, "endTime": end });
+        let answer = test.teacher().post("/api/v1/sessions", &new).await;
+        answer.refused(422, "VALIDATION_FAILED")["fields"][0]["field"].clone()
+    };
+    assert_eq!(plan("2026-03-03T09:00:00Z", "2026-03-04T09:00:01Z").await, "endTime");
+    assert_eq!(plan("2027-03-04T09:00:00Z", "2027-03-04T10:00:00Z").await, "startTime");
+    assert_eq!(plan("2025-03-01T09:00:00Z", "2025-03-01T10:00:00Z").await, "startTime");
+    assert_eq!(plan("+200000-03-01T09:00:00Z", "+200000-03-01T10:00:00Z").await, "startTime");
+}
+
+#[tokio::test]
 async fn a_session_needs_an_own_class_and_a_span() {
     let test = TestApi::start().await;
     let new = |class: Uuid, end: &str| json!({ "classId": class, "startTime": "2026-03-03T09:00:00Z", "endTime": end });

@@ -106,9 +106,9 @@ pub(crate) async fn enrol_faces(
         return Err(Problem::validation([("images", message)]).into());
     }
     let enrolled = find(&mut *api.connection().await?, id).await?.face_photos;
-    let base = key.request_id(&api, &caller);
     let asked = images.into_iter().enumerate().map(|(index, image)| {
-        let request_id = RequestId::derive(&[base.0.as_bytes(), &[index as u8]]);
+        let call = format!("{}/{id}/{index}", RequestKind::EnrolPhoto.name());
+        let request_id = key.request_id(&api, &caller, &call, &image);
         enrol_photo(&api, Enrolment { request_id, index, user_id: id, requested_by: caller.id() }, image)
     });
     let results = try_join_all(asked).await?;

@@ -1,6 +1,7 @@
 //! Students: people of that role, with what a class needs of them.
 
 mod create;
+mod erase;
 mod faces;
 mod list;
 mod one;
@@ -27,7 +28,10 @@ pub(crate) fn routes(config: &ApiConfig) -> OpenApiRouter<Api> {
         .routes(routes!(list::list_students, create::create_student))
         .routes(routes!(one::get_student, one::update_student, one::delete_student))
         .routes(routes!(faces::enrol_faces).layer(photo_limit))
+        .routes(routes!(erase::erase_faces))
 }
+
+pub(crate) use erase::erasure;
 
 /// A student as the api shows one.
 #[derive(Serialize, ToSchema)]

@@ -1,7 +1,13 @@
 //! `GET`, `PUT` and `DELETE /students/{id}`.
 
-use super::{StudentData, find};
-use crate::{extract::Body, passwords, reply::Reply, state::Api, users::revocation};
+use super::{StudentData, erasure, find};
+use crate::{
+    extract::{Body, Caller},
+    passwords,
+    reply::Reply,
+    state::Api,
+    users::revocation,
+};
 use axum::extract::State;
 use garde::Validate;
 use rollcall_schemas::id::UserId;
@@ -80,7 +86,7 @@ pub(crate) async fn update_student(
 
 /// Delete a student.
 ///
-/// The records that point to them stay; they can no longer sign in, and leave their classes.
+/// The records that point to them stay; they can no longer sign in, leave their classes, and their face is erased.
 #[utoipa::path(
     delete,
     path = "/api/v1/students/{id}",
@@ -88,12 +94,16 @@ pub(crate) async fn update_student(
     params(("id" = Uuid, Path, description = "The student")),
     responses((status = 200, description = "The student as they were", body = SuccessEnvelope<StudentData>))
 )]
-pub(crate) async fn delete_student(State(api): State<Api>, Path(id): Path<UserId>) -> Reply<StudentData> {
+pub(crate) async fn delete_student(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(id): Path<UserId>,
+) -> Reply<StudentData> {
     let mut tx = api.begin().await?;
     let student = find(&mut tx, id).await?;
     let now = api.clock().now();
     enrolments::end(&mut tx, id, None, now).await?;
     users::delete(&mut tx, id, now).await?;
-    api.commit(tx, vec![revocation(&api, id)]).await?;
+    api.commit(tx, vec![revocation(&api, id), erasure(&api, &caller, id)]).await?;
     Ok(Success::new(http::StatusCode::OK, "STUDENT_DELETED", StudentData { student: student.into() }))
 }

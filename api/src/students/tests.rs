@@ -1,11 +1,12 @@
 use crate::{ApiConfig, testing::TestApi};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use http::Method;
+use rollcall_bus::Delivery;
 use rollcall_schemas::{
     id::{PhotoId, UserId},
-    outcome::{Answer, OutcomeResult, PhotoAnswer},
-    request::PhotoMeta,
-    subject::RequestKind,
+    outcome::{Answer, FacesErasedAnswer, OutcomeResult, PhotoAnswer},
+    request::{EraseFaces, PhotoMeta},
+    subject::{self, RequestKind, Stream},
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -81,6 +82,67 @@ async fn each_photograph_is_answered_in_its_place() {
     let none = test.operator().post(&path, &data_urls(&[photo(1), photo(1), photo(1)])).await;
     let details = none.refused(422, "VALIDATION_FAILED");
     assert_eq!(details["photos"][2]["refusal"], "several_faces");
+}
+
+#[tokio::test]
+async fn the_same_key_for_another_student_enrols_the_other_student() {
+    let test = TestApi::start().await;
+    answer_photos(&test);
+    let operator = test.operator().with_header(http::HeaderName::from_static("idempotency-key"), "once");
+    let photos = data_urls(&[photo(2), photo(3), photo(4)]);
+    let enrol = async |student: UserId| {
+        operator.post(&format!("/api/v1/students/{student}/faces"), &photos).await.data();
+    };
+    enrol(test.school.student).await;
+    enrol(test.school.other_student).await;
+    enrol(test.school.student).await;
+    let asked = requests(&test, RequestKind::EnrolPhoto).await;
+    let asked: Vec<_> = asked.iter().map(|asked| PhotoMeta::from_headers(asked).unwrap().user_id).collect();
+    let each = |student: UserId| asked.iter().filter(|asked| **asked == Some(student)).count();
+    assert_eq!((each(test.school.student), each(test.school.other_student), asked.len()), (3, 3, 6));
+}
+
+/// The requests of a kind that the log holds.
+async fn requests(test: &TestApi, kind: RequestKind) -> Vec<Delivery> {
+    let last = test.bus.stream(Stream::Requests).await.unwrap().last_sequence;
+    let mut found = Vec::new();
+    for sequence in 1..=last {
+        let stored = test.bus.get(Stream::Requests, sequence).await.unwrap();
+        found.extend(stored.filter(|stored| stored.subject == subject::request(kind)));
+    }
+    found
+}
+
+fn erasure_of(request: &Delivery) -> EraseFaces {
+    serde_json::from_slice(&request.payload).unwrap()
+}
+
+#[tokio::test]
+async fn a_face_is_erased_and_the_answer_says_what_there_was() {
+    let test = TestApi::start().await;
+    test.answer_with(RequestKind::EraseFaces, |delivery| {
+        let user_id = erasure_of(delivery).user_id;
+        OutcomeResult::Succeeded { answer: Answer::FacesErased(FacesErasedAnswer { user_id, photos: 3 }) }
+    });
+    let student = test.school.student;
+    let erased = test.operator().delete(&format!("/api/v1/students/{student}/faces")).await;
+    assert_eq!((erased.status.as_u16(), erased.code()), (200, "FACES_ERASED"));
+    assert_eq!(erased.data()["erased"], json!({ "userId": student, "photos": 3 }));
+    let nobody = format!("/api/v1/students/{}/faces", Uuid::nil());
+    test.operator().delete(&nobody).await.refused(404, "NOT_FOUND");
+    assert_eq!(requests(&test, RequestKind::EraseFaces).await.len(), 1);
+}
+
+#[tokio::test]
+async fn whoever_is_deleted_keeps_no_face() {
+    let test = TestApi::start().await;
+    let (student, other) = (test.school.student, test.school.other_student);
+    test.operator().delete(&format!("/api/v1/students/{student}")).await.data();
+    test.admin().delete(&format!("/api/v1/users/{other}")).await.data();
+    let asked: Vec<_> = requests(&test, RequestKind::EraseFaces).await.iter().map(erasure_of).collect();
+    let expected = [(student, test.school.operator), (other, test.school.admin)];
+    assert_eq!(asked.iter().map(|asked| (asked.user_id, asked.requested_by)).collect::<Vec<_>>(), expected);
+    assert!(asked.iter().all(|asked| asked.requested_at == test.clock.now()));
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use crate::{
     passwords,
     reply::Reply,
     state::Api,
+    students::erasure,
 };
 use axum::extract::State;
 use garde::Validate;
@@ -99,7 +100,7 @@ pub(crate) async fn update_user(
 
 /// Delete a person.
 ///
-/// The records that point to them stay; they can no longer sign in, and leave their classes.
+/// The records that point to them stay; they can no longer sign in, leave their classes, and their face is erased.
 #[utoipa::path(
     delete,
     path = "/api/v1/users/{id}",
@@ -122,6 +123,6 @@ pub(crate) async fn delete_user(
     let now = api.clock().now();
     enrolments::end(&mut tx, id, None, now).await?;
     users::delete(&mut tx, id, now).await?;
-    api.commit(tx, vec![revocation(&api, id)]).await?;
+    api.commit(tx, vec![revocation(&api, id), erasure(&api, &caller, id)]).await?;
     Ok(Success::new(http::StatusCode::OK, "USER_DELETED", UserData { user: user.into() }))
 }

@@ -67,6 +67,15 @@ async fn each_bad_field_is_named() {
 }
 
 #[tokio::test]
+async fn a_null_character_is_the_callers_mistake() {
+    let test = TestApi::start().await;
+    let new = json!({ "email": "a@school.example", "fullName": "Null\u{0}", "role": "teacher" });
+    test.admin().post("/api/v1/users", &new).await.refused(400, "INVALID_INPUT");
+    let class = json!({ "name": "Null\u{0}", "code": "N0" });
+    test.teacher().post("/api/v1/classes", &class).await.refused(400, "INVALID_INPUT");
+}
+
+#[tokio::test]
 async fn a_teacher_of_classes_is_not_taken_away_from_them() {
     let test = TestApi::start().await;
     let teacher = format!("/api/v1/users/{}", test.school.teacher);
