@@ -61,7 +61,6 @@ impl Operation {
 struct Callers {
     deployment: Deployment,
     camera: Camera,
-    tokens: Vec<(Role, String)>,
 }
 
 impl Callers {
@@ -70,8 +69,13 @@ impl Callers {
     }
 
     fn with_role(&self, operation: &Operation, role: Role) -> Client {
-        let (_, token) = self.tokens.iter().find(|(of, _)| *of == role).expect("there is one of each role");
-        self.visitor(operation).with_token(token)
+        self.visitor(operation).with_token(&self.token(role))
+    }
+
+    /// A token of somebody new, who has not used up what one person may do in a second.
+    fn token(&self, role: Role) -> String {
+        let user = UserId(Entropy::real().uuid_v4());
+        self.deployment.signer.issue(user, &format!("{role}@routes.example"), role).0
     }
 
     fn camera(&self, operation: &Operation) -> Client {
@@ -251,10 +255,10 @@ async fn refuses_bad_bodies(callers: &Callers, operation: &Operation) {
 async fn refuses_too_much(callers: &Callers, operation: &Operation) {
     let json = "application/json";
     let content_type = if operation.takes(json) { json } else { &operation.content_types[0] };
-    let bearers = callers.tokens.iter().map(|(_, token)| format!("Authorization: Bearer {token}"));
+    let bearers = Role::ALL.map(|role| format!("Authorization: Bearer {}", callers.token(role)));
     let camera = [format!("X-API-Key: {}", callers.camera.key)];
     let what = format!("{} {}", operation.method, operation.template);
-    for credentials in bearers.chain(camera) {
+    for credentials in bearers.into_iter().chain(camera) {
         let head = format!(
             "{} {} HTTP/1.1\r\nHost: rollcall\r\n{credentials}\r\nContent-Type: {content_type}",
             operation.method, operation.path,
@@ -300,12 +304,7 @@ async fn callers() -> Callers {
     let class: ClassId =
         class.data()["class"]["id"].as_str().expect("a class has an id").parse().expect("an id is a UUID");
     let camera = people.camera(&deployment, class, "Routes").await;
-    let token = |role: Role| {
-        let user = UserId(Entropy::real().uuid_v4());
-        deployment.signer.issue(user, &format!("{role}@routes.example"), role).0
-    };
-    let tokens = Role::ALL.map(|role| (role, token(role))).into();
-    Callers { deployment, camera, tokens }
+    Callers { deployment, camera }
 }
 
 /// The operations of `rollcall openapi`, each with ids in its path that are well-formed and belong to nobody, but for

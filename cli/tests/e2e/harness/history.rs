@@ -2,6 +2,7 @@
 
 use super::{Deployment, wait_until};
 use futures::{StreamExt, stream};
+use rollcall_attendance_worker::consumer;
 use rollcall_bus::{Bus, Delivery};
 use rollcall_schemas::{
     fact::Fact,
@@ -45,7 +46,8 @@ pub(crate) async fn records(deployment: &Deployment, session: SessionId) -> Vec<
     attendance_views::of_session(&mut connection, session, page).await.expect("the database is up").rows
 }
 
-/// Waits until the ledger knows of `accepted` frames and none of them is pending.
+/// Waits until the ledger knows of `accepted` frames, none of them is pending, and everything that follows from frames
+/// and scans is told.
 pub(crate) async fn settled(deployment: &Deployment, accepted: u64) {
     wait_until("every frame has its outcome", async || {
         let Ok(balances) = ledger::balance(&deployment.pool).await else { return false };
@@ -54,6 +56,17 @@ pub(crate) async fn settled(deployment: &Deployment, accepted: u64) {
         known >= accepted && pending == 0
     })
     .await;
+    wait_until("every sighting and every scan is acknowledged", async || {
+        is_idle(&deployment.bus, Stream::Sightings, consumer::SIGHTINGS).await
+            && is_idle(&deployment.bus, Stream::Scans, consumer::SCANS).await
+    })
+    .await;
+}
+
+/// Whether a consumer is done with all there is.
+async fn is_idle(bus: &Bus, stream: Stream, durable: &str) -> bool {
+    let state = bus.consumer(stream, durable).await.ok().flatten();
+    state.is_some_and(|state| state.pending == 0 && state.in_flight == 0)
 }
 
 /// Asserts that the ledger balances, and that of each camera exactly so many frames were accepted and processed.
