@@ -35,9 +35,9 @@ impl Default for AttendanceConfig {
 
 impl AttendanceConfig {
     /// How many database connections the worker uses at most: one for each sighting, one each for scans being decided and
-    /// marked, photographs, sessions, the ledger and dead letters, and one for the timers.
+    /// marked, photographs, erasures, sessions, the ledger and dead letters, and one for the timers.
     pub fn connections(&self) -> u32 {
-        u32::try_from(self.sightings_in_flight).unwrap_or(u32::MAX).saturating_add(7)
+        u32::try_from(self.sightings_in_flight).unwrap_or(u32::MAX).saturating_add(8)
     }
 
     pub(crate) fn timer_interval(&self) -> Duration {
@@ -52,7 +52,7 @@ mod tests {
     #[test]
     fn unknown_keys_are_refused_and_absent_ones_have_defaults() {
         let config: AttendanceConfig = serde_json::from_str(r#"{"sightings_in_flight": 2}"#).unwrap();
-        assert_eq!(config.connections(), 9);
+        assert_eq!(config.connections(), 10);
         assert_eq!(config.timer_interval(), Duration::from_millis(500));
         assert!(serde_json::from_str::<AttendanceConfig>(r#"{"sightings": 2}"#).is_err());
     }

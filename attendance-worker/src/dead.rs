@@ -8,16 +8,18 @@ use crate::{
     ledger::{accepted, camera},
     trace::Trace,
 };
+use chrono::{DateTime, Utc};
 use rollcall_bus::{Delivery, HandleError, Handler};
 use rollcall_schemas::{
     code::Code,
     header::{self, HeaderSource},
-    id::{RequestId, ScanId, UserId},
+    id::{CameraId, FrameId, RequestId, ScanId, UserId},
     request::PhotoMeta,
     subject::{Stream, Subject},
 };
 use rollcall_store::{
-    StoreError, ledger,
+    StoreError,
+    ledger::{self, AcceptedFrame},
     outbox::{self, OutboxMessage},
 };
 use serde::Deserialize;
@@ -36,10 +38,30 @@ struct Asked {
     requested_by: UserId,
 }
 
+/// What is read of a sighting that could not be handled: which frame it was of.
+#[derive(Deserialize)]
+struct LostSighting {
+    frame_sequence: u64,
+    camera_id: CameraId,
+    frame_id: FrameId,
+    received_at: DateTime<Utc>,
+}
+
+impl LostSighting {
+    fn into_frame(self) -> AcceptedFrame {
+        let Self { frame_sequence: sequence, camera_id, frame_id, received_at } = self;
+        AcceptedFrame { sequence, camera_id, frame_id, received_at }
+    }
+}
+
 impl SettleDead {
     async fn settle(&self, delivery: &Delivery, trace: &Trace) -> Result<(), WorkError> {
         match delivery.header(header::DEAD_STREAM).and_then(Stream::parse) {
             Some(Stream::Frames) => self.settle_frame(delivery).await,
+            Some(Stream::Sightings) => {
+                let lost: LostSighting = serde_json::from_slice(&delivery.payload)?;
+                Ok(ledger::mark_dead(&self.0.pool, &lost.into_frame(), reason(delivery)).await?)
+            }
             Some(Stream::Scans) => {
                 let asked: Asked = serde_json::from_slice(&delivery.payload)?;
                 self.refuse(ScanId::of(asked.request_id).0, asked, trace).await
@@ -57,8 +79,7 @@ impl SettleDead {
         let subject = Subject::from_stored(delivery.header(header::DEAD_SUBJECT).unwrap_or_default());
         let sequence = delivery.parsed(header::DEAD_SEQUENCE)?;
         let frame = accepted(sequence, camera(subject.last_token())?, delivery)?;
-        let reason = delivery.header(header::DEAD_REASON).unwrap_or("unknown");
-        Ok(ledger::mark_dead(&self.0.pool, &frame, reason).await?)
+        Ok(ledger::mark_dead(&self.0.pool, &frame, reason(delivery)).await?)
     }
 
     /// Tells the caller that it failed, unless `event_id`, whose handling this counts as, was handled after all.
@@ -75,6 +96,10 @@ impl SettleDead {
         tx.commit().await.map_err(StoreError::from)?;
         self.0.deliver(event_id).await
     }
+}
+
+fn reason(delivery: &Delivery) -> &str {
+    delivery.header(header::DEAD_REASON).unwrap_or("unknown")
 }
 
 /// Who asked: photographs say it in headers, everything else in its JSON.

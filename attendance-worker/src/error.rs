@@ -20,6 +20,9 @@ pub(crate) enum WorkError {
     /// Somebody else recorded one of the same marks in the meantime: read again, and decide again.
     #[error("another writer recorded the same mark")]
     Crossed,
+    /// A request about sessions from before this message is still to be handled.
+    #[error("an earlier request about sessions is still to be handled")]
+    Early,
     /// The message does not say what it must.
     #[error("unreadable: {0}")]
     Unreadable(String),
@@ -52,7 +55,9 @@ impl From<HeaderError> for WorkError {
 impl From<WorkError> for HandleError {
     fn from(error: WorkError) -> Self {
         match error {
-            WorkError::Store(StoreError::Unavailable(_)) | WorkError::Bus(_) => Self::unavailable(error),
+            WorkError::Store(StoreError::Unavailable(_)) | WorkError::Bus(_) | WorkError::Early => {
+                Self::unavailable(error)
+            }
             WorkError::Publish(error) => error.into(),
             WorkError::Unreadable(_) => Self::reject(error),
             WorkError::Store(_) | WorkError::Crossed | WorkError::Abandoned => Self::retry(error),

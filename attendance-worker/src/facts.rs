@@ -93,6 +93,8 @@ pub(crate) fn session_ended(
     ended_at: DateTime<Utc>,
     counts: &[(AttendanceStatus, u32)],
 ) -> Fact {
+    // Told again when the end turns out to have been earlier.
+    let micros = ended_at.timestamp_micros().to_be_bytes();
     let count = |status| counts.iter().find(|(counted, _)| *counted == status).map_or(0, |(_, count)| *count);
     let event = FactEvent::SessionEnded {
         ended_at,
@@ -101,7 +103,7 @@ pub(crate) fn session_ended(
         absent: count(AttendanceStatus::Absent),
         excused: count(AttendanceStatus::Excused),
     };
-    fact(&[session.id.0.as_bytes()], ended_at, about(session), event)
+    fact(&[session.id.0.as_bytes(), &micros], ended_at, about(session), event)
 }
 
 pub(crate) fn qr_rotated(class_id: ClassId, code: &QrCode) -> Fact {

@@ -10,6 +10,7 @@
 //! | `scan` | SCANS: records or named refusals |
 //! | `sighting` | SIGHTINGS: votes, records, reviews, live events |
 //! | `photo` | requests to keep an enrolment photograph |
+//! | `erasure` | requests to erase a person's enrolled face |
 //! | `session` | requests to plan, open, close a session or replace its code |
 //! | `ledger`, `dead` | FRAMES and DEAD: what became of every frame and every question |
 //! | `timers` | what happens because its time has come |
@@ -27,6 +28,7 @@ mod answers;
 mod config;
 mod dead;
 mod deps;
+mod erasure;
 mod error;
 mod facts;
 mod group;
@@ -60,6 +62,8 @@ pub mod consumer {
     pub const SIGHTINGS: &str = "attendance-sightings";
     /// Of the requests to keep a photograph.
     pub const PHOTOS: &str = "attendance-photos";
+    /// Of the requests to erase a face.
+    pub const ERASURES: &str = "attendance-erasures";
     /// Of the requests about sessions.
     pub const SESSIONS: &str = "attendance-sessions";
     /// Of FRAMES.
@@ -82,6 +86,8 @@ pub fn run(config: AttendanceConfig, deps: &Deps, lifecycle: &Lifecycle) {
     consume(sightings, sighting::RecordSighting(deps.clone()), deps, lifecycle);
     let photos = requests(RequestKind::StorePhoto, consumer::PHOTOS);
     consume(photos, photo::KeepPhoto(deps.clone()), deps, lifecycle);
+    let erasures = requests(RequestKind::EraseFaces, consumer::ERASURES);
+    consume(erasures, erasure::EraseFace(deps.clone()), deps, lifecycle);
     let sessions = requests(RequestKind::Session, consumer::SESSIONS);
     consume(sessions, session::ChangeSession(deps.clone()), deps, lifecycle);
     consume(ConsumerSpec::new(Stream::Dead, consumer::DEAD), dead::SettleDead(deps.clone()), deps, lifecycle);

@@ -12,7 +12,7 @@ use crate::{
 use chrono::{DateTime, Utc};
 use rollcall_schemas::{
     fact::{AttendanceStatus, Fact},
-    id::{AttendanceId, UserId},
+    id::{AttendanceId, SessionId, UserId},
 };
 use rollcall_store::{
     PgConnection, StoreError,
@@ -62,20 +62,35 @@ impl Change {
         Self { session, before, record, cause: cause.id }
     }
 
-    pub(crate) fn fact(&self) -> Fact {
+    /// What is told of it, if anything: that a scan is kept beside an earlier face is nobody's business.
+    pub(crate) fn fact(&self) -> Option<Fact> {
         match &self.before {
-            None => facts::recorded(&self.session, &self.record),
-            Some(before) => facts::corrected(&self.session, before.status, &self.record, self.cause),
+            None => Some(facts::recorded(&self.session, &self.record)),
+            Some(_) if self.only_keeps_scan() => None,
+            Some(before) => Some(facts::corrected(&self.session, before.status, &self.record, self.cause)),
         }
+    }
+
+    fn only_keeps_scan(&self) -> bool {
+        let mark = self.record.mark;
+        self.before.is_some_and(|before| Mark { scan: mark.scan, ..before } == mark)
+    }
+
+    fn known_present(&self) -> Option<(SessionId, UserId)> {
+        let Record { session_id, student_id, mark, .. } = &self.record;
+        let is_there = matches!(mark.status, AttendanceStatus::Present | AttendanceStatus::Late);
+        is_there.then_some((*session_id, *student_id))
     }
 }
 
-/// Writes `changes`, decided from rows that the transaction holds.
+/// Writes `changes`, decided from rows that the transaction holds. Nobody need be asked any more about those who are now
+/// known to have been there.
 ///
 /// # Errors
 /// [`WorkError::Crossed`] when somebody else has added one of the records, or when the database does not do it.
 pub(crate) async fn write(tx: &mut PgConnection, changes: &[Change]) -> Result<(), WorkError> {
-    let (new, revised): (Vec<_>, Vec<_>) = changes.iter().partition(|change| change.before.is_none());
+    let (new, known): (Vec<_>, Vec<_>) = changes.iter().partition(|change| change.before.is_none());
+    let (kept, revised): (Vec<_>, Vec<_>) = known.into_iter().partition(|change| change.only_keeps_scan());
     let new: Vec<Record> = new.into_iter().map(|change| change.record.clone()).collect();
     if attendance::insert(tx, &new).await? != new.len() {
         return Err(WorkError::Crossed);
@@ -83,6 +98,11 @@ pub(crate) async fn write(tx: &mut PgConnection, changes: &[Change]) -> Result<(
     let revised: Vec<(Uuid, Record)> =
         revised.into_iter().map(|change| (change.cause, change.record.clone())).collect();
     attendance::revise(tx, &revised).await?;
+    let kept: Vec<Record> = kept.into_iter().map(|change| change.record.clone()).collect();
+    attendance::keep_scans(tx, &kept).await?;
+    let present: Vec<_> = changes.iter().filter_map(Change::known_present).collect();
+    let Some(change) = changes.first() else { return Ok(()) };
+    looks::resolve_reviews(tx, &present, change.record.recorded_at).await?;
     Ok(())
 }
 
@@ -117,8 +137,9 @@ pub(crate) async fn settle_votes(
     Ok(changes)
 }
 
-/// Closes a session that the transaction holds: what rests on evidence from after the end no longer counts, and everybody
-/// enrolled at the end without a record was absent. Returns the facts to be told, and how many records there are.
+/// Closes a session that the transaction holds: what rests on evidence from after the end no longer counts, votes that
+/// nobody has counted do, and everybody enrolled at the end without a record was absent. Returns the facts to be told, and
+/// how many records there are.
 ///
 /// # Errors
 /// Like [`write`].
@@ -132,13 +153,17 @@ pub(crate) async fn close(
     let settings = settings_of(tx, session).await?;
     let session = Session { ended_at: Some(ended_at), ..*session };
     let mut changes = overtaken(tx, (&session, &settings), cause).await?;
-    let absent = attendance::without_record(tx, session.id, session.class_id, ended_at).await?;
-    changes.extend(
-        absent.into_iter().map(|student| Change::new(session, student, (None, absence(ended_at)), cause)),
-    );
     write(tx, &changes).await?;
+    changes.extend(settle_votes(tx, (&session, &settings), None, cause).await?);
+    let absent = attendance::without_record(tx, session.id, session.class_id, ended_at).await?;
+    let absent: Vec<Change> = absent
+        .into_iter()
+        .map(|student| Change::new(session, student, (None, absence(ended_at)), cause))
+        .collect();
+    write(tx, &absent).await?;
+    changes.extend(absent);
     let counts = attendance::count_by_status(tx, session.id).await?;
-    let mut facts: Vec<Fact> = changes.iter().map(Change::fact).collect();
+    let mut facts: Vec<Fact> = changes.iter().filter_map(Change::fact).collect();
     facts.push(facts::session_ended(&session, ended_at, &counts));
     Ok((facts, counts.iter().map(|(_, count): &(AttendanceStatus, u32)| u64::from(*count)).sum()))
 }
@@ -151,7 +176,7 @@ async fn overtaken(
 ) -> Result<Vec<Change>, WorkError> {
     let Some(span) = span(session) else { return Ok(Vec::new()) };
     let votes = by_student(looks::votes(tx, session.id, None).await?);
-    let marks = attendance::lock_evident_marks(tx, session.id).await?;
+    let marks = attendance::lock_marks_of_session(tx, session.id).await?;
     let change = |(student, before): (UserId, Mark)| {
         let votes = votes.get(&student).map(Vec::as_slice).unwrap_or_default();
         let mark = at_end(&before, votes, settings, &span)?;

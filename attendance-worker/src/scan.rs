@@ -157,6 +157,7 @@ async fn decide_open(
     let contexts = attendance::scan_contexts(tx, &questions).await?;
     let ids: Vec<AttendanceId> =
         jobs.iter().zip(&contexts).filter_map(|(job, context)| job.record_id(context.as_ref())).collect();
+    attendance::hold_marks(tx, &ids).await?;
     let mut marks: HashMap<AttendanceId, Mark> =
         attendance::lock_marks(tx, &ids).await?.into_iter().collect();
     let decide = |(job, context): (&&Job, Option<ScanContext>)| {
@@ -196,7 +197,7 @@ impl Job {
         let change = context.zip(change).map(|(context, mark)| self.change(&context, (before, mark), now));
         let session = context.as_ref().map(|context| &context.session);
         let refused = refusal.map(|code| facts::scan_refused(&self.scan, code, session));
-        let facts = change.iter().map(Change::fact).chain(refused).collect();
+        let facts = change.iter().filter_map(Change::fact).chain(refused).collect();
         Decided { change, refusal, facts, outcome }
     }
 

@@ -5,7 +5,7 @@ use crate::{
     deps::{Deps, read, traced, until_uncrossed},
     error::WorkError,
     facts,
-    policy::session::{self, Move},
+    policy::session::{self, BadPlan, Move},
     records::{self, Cause, Change},
     trace::Trace,
 };
@@ -123,10 +123,9 @@ impl Command<'_> {
         class_id: ClassId,
         planned: Range<DateTime<Utc>>,
     ) -> Result<Done, NotDone> {
-        if planned.is_empty() {
-            let details = json!({ "field": "endsAt" });
-            return Err(refuse(Code::ValidationFailed, "A session ends after it begins.", details));
-        }
+        session::check_plan(&planned, self.request.requested_at).map_err(|BadPlan { field, reason }| {
+            refuse(Code::ValidationFailed, reason, json!({ "field": field }))
+        })?;
         if !classes::find(tx, class_id).await?.is_some_and(|class| class.is_active) {
             return Err(refuse(Code::NotFound, "There is no such class.", json!({ "classId": class_id })));
         }
@@ -157,7 +156,7 @@ impl Command<'_> {
         let changes = records::settle_votes(tx, (&session, &settings), None, self.cause).await?;
         let mut facts =
             vec![facts::session_started(&session, started_at), facts::qr_rotated(session.class_id, &code)];
-        facts.extend(changes.iter().map(Change::fact));
+        facts.extend(changes.iter().filter_map(Change::fact));
         Ok((answer_with_code(&session, &code), facts))
     }
 

@@ -2,6 +2,7 @@
 //! ledger.
 
 use crate::{
+    consumer,
     deps::{Deps, read, traced, until_uncrossed},
     error::WorkError,
     facts,
@@ -16,11 +17,12 @@ use chrono::TimeDelta;
 use rollcall_bus::{Delivery, HandleError, Handler};
 use rollcall_schemas::{
     fact::Fact,
-    id::{ReviewId, UserId},
+    id::{AttendanceId, ReviewId, UserId},
     sighting::{Candidate, Face, Sighting},
+    subject::{self, RequestKind, Stream},
 };
 use rollcall_store::{
-    PgConnection, StoreError, faces,
+    PgConnection, StoreError, attendance, faces,
     ledger::{self, AcceptedFrame},
     looks::{self, Review, Vote},
     outbox::{self, OutboxMessage},
@@ -36,8 +38,51 @@ const EARLY: TimeDelta = TimeDelta::minutes(15);
 /// Handles SIGHTINGS.
 pub(crate) struct RecordSighting(pub(crate) Deps);
 
+/// What is known of the sessions that a camera looked at.
+#[derive(Clone, Copy, PartialEq)]
+enum Sessions {
+    /// An earlier request may still be about to open one.
+    Perhaps,
+    /// Every earlier request is handled.
+    Known,
+}
+
 impl RecordSighting {
-    async fn record(&self, sighting: &Sighting, trace: &Trace) -> Result<(), WorkError> {
+    /// Records the sighting, unless it has faces of a class without a session, and an earlier request that nobody has
+    /// handled yet may be about to open one: then it must wait, or nobody would remember them.
+    async fn record_in_turn(
+        &self,
+        delivery: &Delivery,
+        sighting: &Sighting,
+        trace: &Trace,
+    ) -> Result<(), WorkError> {
+        if until_uncrossed(|| self.record(sighting, trace, Sessions::Perhaps)).await? {
+            return Ok(());
+        }
+        if self.is_early(delivery).await? {
+            return Err(WorkError::Early);
+        }
+        // Read again, as the last of the requests may have been handled since.
+        until_uncrossed(|| self.record(sighting, trace, Sessions::Known)).await?;
+        Ok(())
+    }
+
+    /// Whether a request about sessions from before the sighting is still to be handled.
+    async fn is_early(&self, sighting: &Delivery) -> Result<bool, WorkError> {
+        let state = self.0.bus.consumer(Stream::Requests, consumer::SESSIONS).await?;
+        let first_unsettled = state.map_or(0, |state| state.settled_sequence) + 1;
+        let subject = subject::request(RequestKind::Session);
+        let request = self.0.bus.next(Stream::Requests, &subject, first_unsettled).await?;
+        Ok(request.is_some_and(|request| request.published_at < sighting.published_at))
+    }
+
+    /// `false` when nothing is recorded, as a session may be missing.
+    async fn record(
+        &self,
+        sighting: &Sighting,
+        trace: &Trace,
+        sessions: Sessions,
+    ) -> Result<bool, WorkError> {
         let now = self.0.clock.now();
         let mut tx = self.0.begin().await?;
         // First of all, and for every message: each sequence of FRAMES needs an outcome, a replayed one too.
@@ -45,7 +90,11 @@ impl RecordSighting {
         let cause = Cause { id: sighting.sighting_id.0, trace_id: trace.id(), handled_at: now };
         let mut facts = Vec::new();
         if !sighting.faces.is_empty() && outbox::begin_handling(&mut tx, cause.id, now).await? {
-            facts = decide(&mut tx, sighting, &cause).await?;
+            let in_view = in_view(&mut tx, sighting).await?;
+            if sessions == Sessions::Perhaps && lacks_session(&mut tx, sighting, &in_view).await? {
+                return Ok(false);
+            }
+            facts = decide(&mut tx, (sighting, &in_view), &cause).await?;
             // In the order of their ids, as two sightings may be about to tell of the same people.
             facts.sort_by_key(|fact| fact.fact_id);
             let messages = traced(facts.iter().map(OutboxMessage::fact).collect(), &trace.headers());
@@ -53,7 +102,7 @@ impl RecordSighting {
         }
         tx.commit().await.map_err(StoreError::from)?;
         facts::count(&facts, now);
-        Ok(())
+        Ok(true)
     }
 }
 
@@ -63,7 +112,7 @@ impl Handler for RecordSighting {
         let trace = Trace::take_up(&delivery, &span);
         let sighting: Sighting = read(&delivery)?;
         async {
-            until_uncrossed(|| self.record(&sighting, &trace)).await?;
+            self.record_in_turn(&delivery, &sighting, &trace).await?;
             if !sighting.faces.is_empty() {
                 self.0.deliver(sighting.sighting_id.0).await?;
             }
@@ -84,19 +133,47 @@ fn frame(sighting: &Sighting) -> AcceptedFrame {
     }
 }
 
-/// What follows from the faces of a frame, for each class whose session the camera looks at, and for the live feed.
-async fn decide(tx: &mut PgConnection, sighting: &Sighting, cause: &Cause) -> Result<Vec<Fact>, WorkError> {
-    let mut facts = Vec::new();
-    let mut by_class = Vec::new();
+/// A session that the camera looks at, and what each face means for its class.
+type InView = (Session, Vec<FaceMatch>);
+
+async fn in_view(tx: &mut PgConnection, sighting: &Sighting) -> Result<Vec<InView>, WorkError> {
+    let mut in_view = Vec::new();
     for session in sessions::share_in_view(tx, sighting.camera_id, sighting.captured_at, EARLY).await? {
         let roster =
             faces::class_templates(tx, session.class_id, &sighting.pack, sighting.captured_at).await?;
-        let matches = match_faces(&sighting.faces, &roster, &sighting.thresholds);
-        facts.extend(vote(tx, &session, (sighting, &matches), cause).await?);
-        facts.extend(question(tx, &session, (sighting, &matches), cause).await?);
-        by_class.push(matches);
+        in_view.push((session, match_faces(&sighting.faces, &roster, &sighting.thresholds)));
     }
-    facts.extend(told(sighting, &by_class));
+    Ok(in_view)
+}
+
+/// Whether the camera looks at a class that has no session.
+async fn lacks_session(
+    tx: &mut PgConnection,
+    sighting: &Sighting,
+    in_view: &[InView],
+) -> Result<bool, StoreError> {
+    let classes = sessions::classes_in_view(tx, sighting.camera_id, sighting.captured_at).await?;
+    Ok(classes.iter().any(|class| in_view.iter().all(|(session, _)| session.class_id != *class)))
+}
+
+/// What follows from the faces of a frame, for each session that the camera looks at, and for the live feed.
+async fn decide(
+    tx: &mut PgConnection,
+    (sighting, in_view): (&Sighting, &[InView]),
+    cause: &Cause,
+) -> Result<Vec<Fact>, WorkError> {
+    // One student's votes are counted by one sighting at a time: two that each knew only their own would record nothing.
+    let concerned = in_view.iter().flat_map(|(session, matches)| {
+        let students = matches.iter().filter_map(FaceMatch::student);
+        students.map(|student| AttendanceId::of(session.id, student))
+    });
+    attendance::hold_marks(tx, &concerned.collect::<Vec<_>>()).await?;
+    let mut facts = Vec::new();
+    for (session, matches) in in_view {
+        facts.extend(vote(tx, session, (sighting, matches), cause).await?);
+        facts.extend(question(tx, session, (sighting, matches), cause).await?);
+    }
+    facts.extend(told(sighting, in_view));
     Ok(facts)
 }
 
@@ -125,7 +202,7 @@ async fn vote(
     }
     looks::add_votes(tx, session.id, &votes).await?;
     let changes = records::settle_votes(tx, (session, &settings), Some(&students), cause).await?;
-    Ok(changes.iter().map(Change::fact).collect())
+    Ok(changes.iter().filter_map(Change::fact).collect())
 }
 
 fn votes(sighting: &Sighting, matches: &[FaceMatch]) -> Vec<Vote> {
@@ -191,9 +268,9 @@ fn review(
 }
 
 /// Who was seen, for the live feed.
-fn told(sighting: &Sighting, by_class: &[Vec<FaceMatch>]) -> Vec<Fact> {
+fn told(sighting: &Sighting, in_view: &[InView]) -> Vec<Fact> {
     let tell = |(place, face): (usize, &Face)| {
-        let matches = by_class.iter().filter_map(|matches| matches.get(place));
+        let matches = in_view.iter().filter_map(|(_, matches)| matches.get(place));
         Some(match seen(face, matches)? {
             Seen::Person(person) => facts::person_seen(sighting, face, person),
             Seen::Stranger => facts::stranger_seen(sighting, face),

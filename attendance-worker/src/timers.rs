@@ -21,7 +21,7 @@ use rollcall_schemas::{
     subject::{Stream, frames_consumer},
 };
 use rollcall_store::{
-    StoreError, classes, ledger,
+    StoreError, classes, ledger, looks,
     outbox::{self, OutboxMessage},
     sessions::{self, Session},
 };
@@ -71,19 +71,30 @@ impl Timers {
                     self.act("expire_frames", self.expire_frames()).await;
                     self.act("make_room", self.make_room()).await;
                 }
-                _ = purge.tick() => self.act("purge", self.purge()).await,
+                _ = purge.tick() => {
+                    // A full batch means that there is more; what else is due has its turn in between.
+                    if self.act("purge", self.purge()).await >= ROWS.unsigned_abs() {
+                        purge.reset_immediately();
+                    }
+                }
             }
         }
     }
 
-    async fn act(&self, name: &'static str, act: impl Future<Output = Result<u64, WorkError>>) {
+    /// Returns how much there was to do.
+    async fn act(&self, name: &'static str, act: impl Future<Output = Result<u64, WorkError>>) -> u64 {
         match act.await {
-            Ok(0) => {}
             Ok(done) => {
-                metrics::counter!("rollcall_attendance_timer_acts_total", "act" => name).increment(done);
+                if done > 0 {
+                    metrics::counter!("rollcall_attendance_timer_acts_total", "act" => name).increment(done);
+                }
+                done
             }
             // What is due stays due.
-            Err(error) => tracing::warn!(act = name, %error, "a timer could not act; it will try again"),
+            Err(error) => {
+                tracing::warn!(act = name, %error, "a timer could not act; it will try again");
+                0
+            }
         }
     }
 
@@ -161,13 +172,15 @@ impl Timers {
         Ok(self.deps.bus.make_room(Stream::Frames, keep_bytes, &needed).await?)
     }
 
-    /// Forgets what can no longer come again. Returns how many rows.
+    /// Forgets a batch of what can no longer come again, and of votes for sessions that nobody can open any more. Returns
+    /// how many rows.
     pub(crate) async fn purge(&self) -> Result<u64, WorkError> {
         let now = self.deps.clock.now();
         let before = |days: u32| now - TimeDelta::days(days.into());
         let (published, handled) =
             (before(self.config.outbox_kept_days), before(self.config.handled_kept_days));
-        Ok(outbox::purge(&self.deps.pool, published, handled, ROWS).await?)
+        let votes = looks::purge_votes(&self.deps.pool, handled, ROWS).await?;
+        Ok(votes + outbox::purge(&self.deps.pool, published, handled, ROWS).await?)
     }
 }
 

@@ -133,6 +133,21 @@ impl Bus {
         self.read(stream, found)
     }
 
+    /// The oldest message on `subject` from `first_sequence` on, or `None` when there is none.
+    ///
+    /// # Errors
+    /// When the broker does not answer or has no such stream.
+    pub async fn next(
+        &self,
+        stream: Stream,
+        subject: &Subject,
+        first_sequence: u64,
+    ) -> Result<Option<Delivery>, BusError> {
+        let handle = self.stream_handle(stream).await?;
+        let found = handle.direct_get_next_for_subject(self.wire(subject), Some(first_sequence)).await;
+        self.read(stream, found)
+    }
+
     /// The newest message on `subject`, or `None` when there is none.
     ///
     /// # Errors

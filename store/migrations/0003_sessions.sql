@@ -17,6 +17,8 @@ CREATE TABLE sessions (
 CREATE INDEX sessions_class ON sessions (class_id, starts_at DESC);
 -- Due to be closed by the timer.
 CREATE INDEX sessions_due ON sessions (ends_at) WHERE state = 'active';
+-- Never opened, so that votes collected for them can go.
+CREATE INDEX sessions_unopened ON sessions (ends_at) WHERE started_at IS NULL;
 -- Due to be announced as pending.
 CREATE INDEX sessions_upcoming ON sessions (starts_at) WHERE state = 'scheduled';
 

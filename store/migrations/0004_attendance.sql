@@ -8,9 +8,12 @@ CREATE TABLE attendance (
     -- Event time of the earliest evidence; the end of the session for the absent.
     marked_at    timestamptz NOT NULL,
     evidence     text NOT NULL CHECK (evidence IN ('qr', 'face', 'manual', 'none')),
+    -- The earliest scan, kept beside an earlier face too: the end of the session may take the face back.
     scan_id      uuid,
+    scanned_at   timestamptz,
     sighting_id  uuid,
     similarity   real,
+    -- Where the scan came from.
     ip           inet,
     user_agent   text,
     trace_id     text,

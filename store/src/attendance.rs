@@ -15,6 +15,15 @@ use sqlx::PgConnection;
 use std::net::IpAddr;
 use uuid::Uuid;
 
+/// A scan that counts. The earlier one is the lesser.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ScanMark {
+    /// When it was received.
+    pub scanned_at: DateTime<Utc>,
+    /// The scan.
+    pub scan_id: ScanId,
+}
+
 /// What a record says, and what it rests on.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Mark {
@@ -24,8 +33,8 @@ pub struct Mark {
     pub marked_at: DateTime<Utc>,
     /// The kind of evidence.
     pub evidence: Evidence,
-    /// The scan, for a scan.
-    pub scan_id: Option<ScanId>,
+    /// The earliest scan, kept beside an earlier face too: the end of the session may take the face back.
+    pub scan: Option<ScanMark>,
     /// The sighting, for a face.
     pub sighting_id: Option<SightingId>,
     /// Cosine similarity, for a face.
@@ -35,9 +44,9 @@ pub struct Mark {
 /// How the evidence of a mark got here.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Origin {
-    /// Where a scan came from.
+    /// Where the scan came from.
     pub ip: Option<IpAddr>,
-    /// What the client called itself.
+    /// What the scanning client called itself.
     pub user_agent: Option<String>,
     /// The trace of the request that brought the evidence: 32 hexadecimal digits.
     pub trace_id: Option<String>,
@@ -142,6 +151,24 @@ pub async fn scan_contexts(
     Ok(contexts)
 }
 
+/// Holds the marks of these ids alone until the end of the transaction, whether or not there are records of them yet: what
+/// is read after it is all that others have committed. Taken once in a transaction, as the order of the ids keeps two from
+/// waiting for each other.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn hold_marks(tx: &mut PgConnection, ids: &[AttendanceId]) -> Result<(), StoreError> {
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+    sqlx::query!(
+        "SELECT pg_advisory_xact_lock(hashtextextended(mark.id::text, 0))
+         FROM (SELECT DISTINCT id FROM UNNEST($1::uuid[]) AS held (id) ORDER BY id) AS mark",
+        &ids
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
 /// What the records of these ids say, where there are any, each held alone until the end of the transaction.
 ///
 /// # Errors
@@ -153,25 +180,25 @@ pub async fn lock_marks(
     let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
     let rows = sqlx::query_as!(
         MarkRow,
-        "SELECT id, student_id, status, marked_at, evidence, scan_id, sighting_id, similarity FROM attendance
+        "SELECT id, student_id, status, marked_at, evidence, scan_id, scanned_at, sighting_id, similarity FROM attendance
          WHERE id = ANY($1) ORDER BY id FOR UPDATE",
         &ids
     );
     rows.fetch_all(tx).await?.into_iter().map(|row| Ok((row.id.into(), row.mark()?))).collect()
 }
 
-/// What the records of a session say that rest on a scan or a face, each held alone until the end of the transaction.
+/// What the records of a session say, each held alone until the end of the transaction.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn lock_evident_marks(
+pub async fn lock_marks_of_session(
     tx: &mut PgConnection,
     session: SessionId,
 ) -> Result<Vec<(UserId, Mark)>, StoreError> {
     let rows = sqlx::query_as!(
         MarkRow,
-        "SELECT id, student_id, status, marked_at, evidence, scan_id, sighting_id, similarity FROM attendance
-         WHERE session_id = $1 AND evidence IN ('qr', 'face') ORDER BY id FOR UPDATE",
+        "SELECT id, student_id, status, marked_at, evidence, scan_id, scanned_at, sighting_id, similarity FROM attendance
+         WHERE session_id = $1 ORDER BY id FOR UPDATE",
         session.0
     );
     rows.fetch_all(tx).await?.into_iter().map(|row| Ok((row.student_id.into(), row.mark()?))).collect()
@@ -188,14 +215,15 @@ pub async fn insert(tx: &mut PgConnection, records: &[Record]) -> Result<usize, 
     }
     let columns = Columns::of(records);
     let done = sqlx::query!(
-        "INSERT INTO attendance (id, session_id, student_id, status, marked_at, evidence, scan_id, sighting_id,
-                                 similarity, ip, user_agent, trace_id, recorded_at)
-         SELECT id, session_id, student_id, status, marked_at, evidence, scan_id, sighting_id,
-                similarity, ip::inet, user_agent, trace_id, recorded_at
+        "INSERT INTO attendance (id, session_id, student_id, status, marked_at, evidence, scan_id, scanned_at,
+                                 sighting_id, similarity, ip, user_agent, trace_id, recorded_at)
+         SELECT id, session_id, student_id, status, marked_at, evidence, scan_id, scanned_at,
+                sighting_id, similarity, ip::inet, user_agent, trace_id, recorded_at
          FROM UNNEST($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::timestamptz[], $6::text[], $7::uuid[],
-                     $8::uuid[], $9::real[], $10::text[], $11::text[], $12::text[], $13::timestamptz[])
-             AS record (id, session_id, student_id, status, marked_at, evidence, scan_id, sighting_id,
-                        similarity, ip, user_agent, trace_id, recorded_at)
+                     $8::timestamptz[], $9::uuid[], $10::real[], $11::text[], $12::text[], $13::text[],
+                     $14::timestamptz[])
+             AS record (id, session_id, student_id, status, marked_at, evidence, scan_id, scanned_at,
+                        sighting_id, similarity, ip, user_agent, trace_id, recorded_at)
          ORDER BY id
          ON CONFLICT DO NOTHING",
         &columns.ids,
@@ -205,6 +233,7 @@ pub async fn insert(tx: &mut PgConnection, records: &[Record]) -> Result<usize, 
         &columns.marked,
         &columns.evidence,
         &columns.scans as &[Option<Uuid>],
+        &columns.scanned as &[Option<DateTime<Utc>>],
         &columns.sightings as &[Option<Uuid>],
         &columns.similarities as &[Option<f32>],
         &columns.ips as &[Option<String>],
@@ -242,11 +271,13 @@ pub async fn revise(tx: &mut PgConnection, changes: &[(Uuid, Record)]) -> Result
     .await?;
     sqlx::query!(
         "UPDATE attendance a SET status = r.status, marked_at = r.marked_at, evidence = r.evidence,
-             scan_id = r.scan_id, sighting_id = r.sighting_id, similarity = r.similarity, ip = r.ip::inet,
-             user_agent = r.user_agent, trace_id = r.trace_id, recorded_at = r.recorded_at
-         FROM UNNEST($1::uuid[], $2::text[], $3::timestamptz[], $4::text[], $5::uuid[], $6::uuid[],
-                     $7::real[], $8::text[], $9::text[], $10::text[], $11::timestamptz[])
-             AS r (id, status, marked_at, evidence, scan_id, sighting_id,
+             scan_id = r.scan_id, scanned_at = r.scanned_at, sighting_id = r.sighting_id, similarity = r.similarity,
+             ip = CASE WHEN r.scan_id IS NOT DISTINCT FROM a.scan_id THEN a.ip ELSE r.ip::inet END,
+             user_agent = CASE WHEN r.scan_id IS NOT DISTINCT FROM a.scan_id THEN a.user_agent ELSE r.user_agent END,
+             trace_id = r.trace_id, recorded_at = r.recorded_at
+         FROM UNNEST($1::uuid[], $2::text[], $3::timestamptz[], $4::text[], $5::uuid[], $6::timestamptz[],
+                     $7::uuid[], $8::real[], $9::text[], $10::text[], $11::text[], $12::timestamptz[])
+             AS r (id, status, marked_at, evidence, scan_id, scanned_at, sighting_id,
                    similarity, ip, user_agent, trace_id, recorded_at)
          WHERE a.id = r.id",
         &columns.ids,
@@ -254,12 +285,39 @@ pub async fn revise(tx: &mut PgConnection, changes: &[(Uuid, Record)]) -> Result
         &columns.marked,
         &columns.evidence,
         &columns.scans as &[Option<Uuid>],
+        &columns.scanned as &[Option<DateTime<Utc>>],
         &columns.sightings as &[Option<Uuid>],
         &columns.similarities as &[Option<f32>],
         &columns.ips as &[Option<String>],
         &columns.user_agents as &[Option<String>],
         &columns.trace_ids as &[Option<String>],
         &columns.recorded
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Keeps the scans of records, which [`lock_marks`] holds, and changes nothing that they say.
+///
+/// # Errors
+/// When the database does not do it.
+pub async fn keep_scans(tx: &mut PgConnection, records: &[Record]) -> Result<(), StoreError> {
+    if records.is_empty() {
+        return Ok(());
+    }
+    let columns = Columns::of(records);
+    sqlx::query!(
+        "UPDATE attendance a SET scan_id = r.scan_id, scanned_at = r.scanned_at, ip = r.ip::inet,
+             user_agent = r.user_agent
+         FROM UNNEST($1::uuid[], $2::uuid[], $3::timestamptz[], $4::text[], $5::text[])
+             AS r (id, scan_id, scanned_at, ip, user_agent)
+         WHERE a.id = r.id",
+        &columns.ids,
+        &columns.scans as &[Option<Uuid>],
+        &columns.scanned as &[Option<DateTime<Utc>>],
+        &columns.ips as &[Option<String>],
+        &columns.user_agents as &[Option<String>]
     )
     .execute(tx)
     .await?;
@@ -317,6 +375,7 @@ struct MarkRow {
     marked_at: DateTime<Utc>,
     evidence: String,
     scan_id: Option<Uuid>,
+    scanned_at: Option<DateTime<Utc>>,
     sighting_id: Option<Uuid>,
     similarity: Option<f32>,
 }
@@ -329,7 +388,10 @@ impl MarkRow {
             marked_at: self.marked_at,
             evidence: Evidence::parse(&self.evidence)
                 .ok_or_else(|| StoreError::corrupt("attendance", "evidence", &self.evidence))?,
-            scan_id: self.scan_id.map(ScanId::from),
+            scan: self
+                .scanned_at
+                .zip(self.scan_id)
+                .map(|(scanned_at, scan_id)| ScanMark { scanned_at, scan_id: scan_id.into() }),
             sighting_id: self.sighting_id.map(SightingId::from),
             similarity: self.similarity,
         })
@@ -345,6 +407,7 @@ struct Columns {
     marked: Vec<DateTime<Utc>>,
     evidence: Vec<String>,
     scans: Vec<Option<Uuid>>,
+    scanned: Vec<Option<DateTime<Utc>>>,
     sightings: Vec<Option<Uuid>>,
     similarities: Vec<Option<f32>>,
     ips: Vec<Option<String>>,
@@ -365,7 +428,8 @@ impl Columns {
             statuses: column(records, |record| record.mark.status.as_str().to_owned()),
             marked: column(records, |record| record.mark.marked_at),
             evidence: column(records, |record| record.mark.evidence.as_str().to_owned()),
-            scans: column(records, |record| record.mark.scan_id.map(Uuid::from)),
+            scans: column(records, |record| record.mark.scan.map(|scan| scan.scan_id.0)),
+            scanned: column(records, |record| record.mark.scan.map(|scan| scan.scanned_at)),
             sightings: column(records, |record| record.mark.sighting_id.map(Uuid::from)),
             similarities: column(records, |record| record.mark.similarity),
             ips: column(records, |record| record.origin.ip.map(|ip| ip.to_string())),

@@ -6,8 +6,9 @@ use rollcall_schemas::{
     embedding::Embedding,
     id::{ClassId, PhotoId, UserId},
     sighting::Quality,
+    subject::Stream,
 };
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgExecutor, PgPool};
 use std::fmt;
 
 /// A photograph to be kept.
@@ -20,15 +21,13 @@ pub struct NewPhoto {
     pub sha256: String,
     /// A JPEG of the face.
     pub crop: Vec<u8>,
-    /// The sequence of the photograph in REQUESTS.
-    pub request_sequence: i64,
-    /// The sequence of the crop in EVIDENCE.
-    pub evidence_sequence: i64,
     /// What the quality gate measured.
     pub quality: Quality,
     /// Who added it.
     pub added_by: UserId,
-    /// When.
+    /// Receipt at the api.
+    pub received_at: DateTime<Utc>,
+    /// When it is written.
     pub added_at: DateTime<Utc>,
 }
 
@@ -58,29 +57,28 @@ pub async fn share_person(tx: &mut PgConnection, user: UserId) -> Result<bool, S
     Ok(found.fetch_optional(tx).await?.is_some())
 }
 
-/// Keeps a photograph. `false` when the person has the same one already.
+/// Keeps a photograph. One that the person has already is only noted to have been received again.
 ///
 /// # Errors
 /// When the database does not do it.
-pub async fn add_photo(tx: &mut PgConnection, photo: &NewPhoto) -> Result<bool, StoreError> {
-    let done = sqlx::query!(
-        "INSERT INTO face_photos
-             (id, user_id, sha256, crop, request_sequence, evidence_sequence, quality, added_by, added_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
-         ON CONFLICT (user_id, sha256) DO NOTHING",
+pub async fn add_photo(tx: &mut PgConnection, photo: &NewPhoto) -> Result<(), StoreError> {
+    sqlx::query!(
+        "INSERT INTO face_photos (id, user_id, sha256, crop, quality, added_by, received_at, added_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+         ON CONFLICT (user_id, sha256)
+             DO UPDATE SET received_at = greatest(face_photos.received_at, EXCLUDED.received_at)",
         photo.id.0,
         photo.user_id.0,
         photo.sha256,
         photo.crop,
-        photo.request_sequence,
-        photo.evidence_sequence,
         serde_json::to_value(&photo.quality).expect("messages of the contract serialise"),
         photo.added_by.0,
+        photo.received_at,
         photo.added_at
     )
     .execute(tx)
     .await?;
-    Ok(done.rows_affected() == 1)
+    Ok(())
 }
 
 /// Keeps what `pack` made of a person's photograph. `false` when it is known already.
@@ -193,6 +191,136 @@ pub async fn class_templates(
             Ok((row.student_id.into(), template))
         })
         .collect()
+}
+
+/// Holds a person, deleted or not, so that no photograph of theirs is kept meanwhile. `false` when there is none.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn lock_person(tx: &mut PgConnection, user: UserId) -> Result<bool, StoreError> {
+    let found = sqlx::query!("SELECT id FROM users WHERE id = $1 FOR NO KEY UPDATE", user.0);
+    Ok(found.fetch_optional(tx).await?.is_some())
+}
+
+/// Erases a person's photographs received before `before`, with their embeddings, and remembers to. Returns how many there
+/// were. Templates are [`set_template`]'s.
+///
+/// # Errors
+/// When the database does not do it.
+pub async fn erase(tx: &mut PgConnection, user: UserId, before: DateTime<Utc>) -> Result<u32, StoreError> {
+    sqlx::query!(
+        "INSERT INTO face_erasures (user_id, erased_before) VALUES ($1, $2)
+         ON CONFLICT (user_id)
+             DO UPDATE SET erased_before = greatest(face_erasures.erased_before, EXCLUDED.erased_before)",
+        user.0,
+        before
+    )
+    .execute(&mut *tx)
+    .await?;
+    let done =
+        sqlx::query!("DELETE FROM face_photos WHERE user_id = $1 AND received_at < $2", user.0, before)
+            .execute(tx)
+            .await?;
+    Ok(u32::try_from(done.rows_affected()).expect("a person has few photographs"))
+}
+
+/// Before when a person's photographs are erased, if they are.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn erased_before(
+    executor: impl PgExecutor<'_>,
+    user: UserId,
+) -> Result<Option<DateTime<Utc>>, StoreError> {
+    let before = sqlx::query_scalar!("SELECT erased_before FROM face_erasures WHERE user_id = $1", user.0);
+    Ok(before.fetch_optional(executor).await?)
+}
+
+/// The packs that a person has, or had, templates of, each template held alone.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn lock_templates(tx: &mut PgConnection, user: UserId) -> Result<Vec<String>, StoreError> {
+    let packs = sqlx::query_scalar!(
+        "SELECT pack FROM face_templates WHERE user_id = $1 ORDER BY pack FOR UPDATE",
+        user.0
+    );
+    Ok(packs.fetch_all(tx).await?)
+}
+
+/// A message of the log that holds an enrolled face.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FaceMessage {
+    /// The stream.
+    pub stream: Stream,
+    /// Its sequence.
+    pub sequence: u64,
+}
+
+/// Notes which messages hold a person's face.
+///
+/// # Errors
+/// When the database does not do it.
+pub async fn note_messages(
+    tx: &mut PgConnection,
+    user: UserId,
+    received_at: DateTime<Utc>,
+    messages: &[FaceMessage],
+) -> Result<(), StoreError> {
+    // No stream comes further than 63 bits.
+    let rows = messages.iter().filter_map(|message| {
+        Some((message.stream.name().to_owned(), i64::try_from(message.sequence).ok()?))
+    });
+    let (streams, sequences): (Vec<String>, Vec<i64>) = rows.unzip();
+    sqlx::query!(
+        "INSERT INTO face_messages (stream, sequence, user_id, received_at)
+         SELECT stream, sequence, $1, $2 FROM UNNEST($3::text[], $4::bigint[]) AS message (stream, sequence)
+         ON CONFLICT (stream, sequence)
+             DO UPDATE SET user_id = EXCLUDED.user_id, received_at = EXCLUDED.received_at",
+        user.0,
+        received_at,
+        &streams,
+        &sequences
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// The messages that hold a person's face as received before `before`.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn messages_before(
+    pool: &PgPool,
+    user: UserId,
+    before: DateTime<Utc>,
+) -> Result<Vec<FaceMessage>, StoreError> {
+    let rows = sqlx::query!(
+        "SELECT stream, sequence FROM face_messages WHERE user_id = $1 AND received_at < $2",
+        user.0,
+        before
+    );
+    rows.fetch_all(pool)
+        .await?
+        .into_iter()
+        .map(|row| {
+            let stream = Stream::parse(&row.stream)
+                .ok_or_else(|| StoreError::corrupt("face_messages", "stream", &row.stream))?;
+            Ok(FaceMessage { stream, sequence: row.sequence.unsigned_abs() })
+        })
+        .collect()
+}
+
+/// Forgets which messages held a person's face as received before `before`: they are erased.
+///
+/// # Errors
+/// When the database does not do it.
+pub async fn forget_messages(pool: &PgPool, user: UserId, before: DateTime<Utc>) -> Result<(), StoreError> {
+    sqlx::query!("DELETE FROM face_messages WHERE user_id = $1 AND received_at < $2", user.0, before)
+        .execute(pool)
+        .await?;
+    Ok(())
 }
 
 fn read(table: &'static str, bytes: &[u8]) -> Result<Embedding, StoreError> {

@@ -7,7 +7,7 @@ use rollcall_schemas::{
     id::{CameraId, FrameId, ReviewId, SessionId, SightingId, UserId},
     sighting::Candidate,
 };
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 /// One confident look at a student.
@@ -100,6 +100,24 @@ pub async fn forget_votes_before(
     Ok(())
 }
 
+/// Forgets at most `limit` votes of sessions that were never opened and whose time was over before `ended_before`. Returns
+/// how many.
+///
+/// # Errors
+/// When the database does not do it.
+pub async fn purge_votes(pool: &PgPool, ended_before: DateTime<Utc>, limit: i64) -> Result<u64, StoreError> {
+    let done = sqlx::query!(
+        "DELETE FROM face_votes WHERE (session_id, student_id, sighting_id) IN
+             (SELECT v.session_id, v.student_id, v.sighting_id FROM face_votes v JOIN sessions s ON s.id = v.session_id
+              WHERE s.started_at IS NULL AND s.ends_at < $1 LIMIT $2)",
+        ended_before,
+        limit
+    )
+    .execute(pool)
+    .await?;
+    Ok(done.rows_affected())
+}
+
 /// The votes of a session for these students, or for everybody.
 ///
 /// # Errors
@@ -154,6 +172,33 @@ pub async fn open_reviews(tx: &mut PgConnection, reviews: &[Review]) -> Result<V
         }
     }
     Ok(opened)
+}
+
+/// Closes the open reviews about these students, who are known to have been there.
+///
+/// # Errors
+/// When the database does not do it.
+pub async fn resolve_reviews(
+    tx: &mut PgConnection,
+    known: &[(SessionId, UserId)],
+    at: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    if known.is_empty() {
+        return Ok(());
+    }
+    let sessions: Vec<Uuid> = known.iter().map(|(session, _)| session.0).collect();
+    let students: Vec<Uuid> = known.iter().map(|(_, student)| student.0).collect();
+    sqlx::query!(
+        "UPDATE reviews r SET resolved_at = $3
+         FROM UNNEST($1::uuid[], $2::uuid[]) AS known (session_id, student_id)
+         WHERE r.session_id = known.session_id AND r.top_candidate = known.student_id AND r.resolved_at IS NULL",
+        &sessions,
+        &students,
+        at
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
 }
 
 fn candidates_json(candidates: &[Candidate]) -> serde_json::Value {

@@ -165,6 +165,15 @@ pub async fn enqueue_each(
     Ok(added.fetch_all(tx).await?)
 }
 
+/// Forgets what the outbox keeps of the entries of one subject of a feed, published or not: what comes next replaces them.
+///
+/// # Errors
+/// When the database does not do it.
+pub async fn forget_feed_entries(tx: &mut PgConnection, subject: &Subject) -> Result<(), StoreError> {
+    sqlx::query!("DELETE FROM outbox WHERE is_feed AND subject = $1", subject.as_str()).execute(tx).await?;
+    Ok(())
+}
+
 /// What went wrong between the outbox and the log.
 #[derive(Debug, thiserror::Error)]
 pub enum DeliverError<E> {

@@ -178,7 +178,8 @@ pub async fn share_in_view(
     let rows = select_sessions!(
         "JOIN class_cameras c ON c.class_id = s.class_id
          WHERE c.camera_id = $1 AND c.valid_from <= $2 AND (c.valid_to IS NULL OR c.valid_to > $2)
-           AND coalesce(s.started_at, s.starts_at - make_interval(secs => $3::double precision)) <= $2
+           AND (s.started_at <= $2
+                OR s.started_at IS NULL AND s.starts_at <= $2 + make_interval(secs => $3::double precision))
            AND coalesce(s.ended_at, s.ends_at) > $2
          ORDER BY s.id FOR SHARE OF s",
         camera.0,
@@ -186,6 +187,24 @@ pub async fn share_in_view(
         early.as_seconds_f64()
     );
     rows.fetch_all(tx).await?.into_iter().map(Session::try_from).collect()
+}
+
+/// The classes that `camera` looked at when it was `at`.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn classes_in_view(
+    tx: &mut PgConnection,
+    camera: CameraId,
+    at: DateTime<Utc>,
+) -> Result<Vec<ClassId>, StoreError> {
+    let ids = sqlx::query_scalar!(
+        "SELECT class_id FROM class_cameras
+         WHERE camera_id = $1 AND valid_from <= $2 AND (valid_to IS NULL OR valid_to > $2)",
+        camera.0,
+        at
+    );
+    Ok(ids.fetch_all(tx).await?.into_iter().map(ClassId::from).collect())
 }
 
 /// Opens a session.
@@ -199,7 +218,7 @@ pub async fn start(tx: &mut PgConnection, id: SessionId, at: DateTime<Utc>) -> R
     Ok(())
 }
 
-/// Closes a session. Its codes keep their times: a scan of a good code after the end is told that the session is over.
+/// Closes a session, or moves its end. Its codes keep their times: a scan of a good code after the end is told that the session is over.
 ///
 /// # Errors
 /// When the database does not do it.

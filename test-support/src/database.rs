@@ -59,6 +59,16 @@ impl TestDatabase {
     }
 }
 
+/// How many connections to the database of `pool` wait for a lock.
+pub async fn waiting_for_locks(pool: &PgPool) -> i64 {
+    sqlx::query_scalar(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
+    )
+    .fetch_one(pool)
+    .await
+    .expect("the server answers")
+}
+
 /// A PostgreSQL of the test's own, to be killed and restarted. Its database `rollcall` ([`PostgresServer::url`]) has
 /// the schema and nothing in it.
 pub async fn own_postgres() -> PostgresServer {

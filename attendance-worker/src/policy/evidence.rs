@@ -5,7 +5,10 @@ use rollcall_schemas::{
     fact::{AttendanceStatus, Evidence as Kind},
     id::{ScanId, SightingId},
 };
-use rollcall_store::{attendance::Mark, classes::ClassSettings};
+use rollcall_store::{
+    attendance::{Mark, ScanMark},
+    classes::ClassSettings,
+};
 use uuid::Uuid;
 
 /// One reason to believe that a student was there.
@@ -53,12 +56,12 @@ impl Evidence {
             status: lateness.status(self.at),
             marked_at: self.at,
             evidence: Kind::Qr,
-            scan_id: None,
+            scan: None,
             sighting_id: None,
             similarity: None,
         };
         match self.basis {
-            Basis::Scan(scan_id) => Mark { scan_id: Some(scan_id), ..mark },
+            Basis::Scan(scan_id) => Mark { scan: Some(ScanMark { scanned_at: self.at, scan_id }), ..mark },
             Basis::Face { sighting_id, similarity } => Mark {
                 evidence: Kind::Face,
                 sighting_id: Some(sighting_id),
@@ -75,19 +78,31 @@ pub fn absence(ended_at: DateTime<Utc>) -> Mark {
         status: AttendanceStatus::Absent,
         marked_at: ended_at,
         evidence: Kind::None,
-        scan_id: None,
+        scan: None,
         sighting_id: None,
         similarity: None,
     }
 }
 
-/// What `existing` becomes by `evidence`; `None` when it stays as it is.
+/// What `existing` becomes by `evidence`; `None` when it stays as it is. A scan that is not the earliest evidence is kept
+/// all the same, unless there is an earlier one.
 pub fn merge(existing: Option<&Mark>, evidence: &Evidence, lateness: Lateness) -> Option<Mark> {
-    let mark = evidence.mark(lateness);
-    match existing {
-        None => Some(mark),
-        Some(existing) => gives_way(existing, &mark).then_some(mark),
+    let new = evidence.mark(lateness);
+    let Some(existing) = existing else { return Some(new) };
+    if stands(existing) {
+        return None;
     }
+    if existing.evidence == Kind::None {
+        return Some(new);
+    }
+    let earlier = if precedence(&new) < precedence(existing) { new } else { *existing };
+    let merged = Mark { scan: existing.scan.into_iter().chain(new.scan).min(), ..earlier };
+    (merged != *existing).then_some(merged)
+}
+
+/// Whether a record is a person's word, which stands over what machines saw.
+pub fn stands(existing: &Mark) -> bool {
+    existing.evidence == Kind::Manual || existing.status == AttendanceStatus::Excused
 }
 
 /// Whether a record says that somebody was there, or settles it by a person's word: nothing more to be marked.
@@ -95,19 +110,10 @@ pub fn is_settled(existing: &Mark) -> bool {
     existing.evidence != Kind::None || existing.status == AttendanceStatus::Excused
 }
 
-fn gives_way(existing: &Mark, new: &Mark) -> bool {
-    match existing.evidence {
-        _ if existing.status == AttendanceStatus::Excused => false,
-        // A person's word stands over what machines saw.
-        Kind::Manual => false,
-        Kind::None => true,
-        Kind::Qr | Kind::Face => precedence(new) < precedence(existing),
-    }
-}
-
 /// Earlier comes first. Kind and id only decide between two pieces of evidence of the same microsecond, so that even
 /// then the order of arrival does not.
 fn precedence(mark: &Mark) -> (DateTime<Utc>, bool, Option<Uuid>) {
-    let id = mark.scan_id.map(Uuid::from).or(mark.sighting_id.map(Uuid::from));
-    (mark.marked_at, mark.evidence == Kind::Face, id)
+    let is_face = mark.evidence == Kind::Face;
+    let id = if is_face { mark.sighting_id.map(Uuid::from) } else { mark.scan.map(|scan| scan.scan_id.0) };
+    (mark.marked_at, is_face, id)
 }

@@ -43,6 +43,15 @@ pub enum FaceMatch {
 }
 
 impl FaceMatch {
+    /// The student whose mark it may touch.
+    pub fn student(&self) -> Option<UserId> {
+        match self {
+            Self::Vote { student, .. } => Some(student.user_id),
+            Self::Review { student, .. } => Some(*student),
+            Self::Nobody => None,
+        }
+    }
+
     fn review(student: UserId, mut candidates: Vec<Candidate>, doubt: Doubt) -> Self {
         candidates.truncate(MAX_CANDIDATES);
         Self::Review { student, candidates, doubt }

@@ -1,16 +1,22 @@
 //! The life of a session: its states, its span, its codes, and what its end does to records.
 
 use super::{
-    evidence::{Lateness, absence},
+    evidence::{Basis, Evidence, Lateness, absence, merge, stands},
     face::tally,
 };
 use chrono::{DateTime, TimeDelta, Utc};
-use rollcall_schemas::fact::{Evidence as Kind, SessionState};
+use rollcall_schemas::fact::SessionState;
 use rollcall_store::{attendance::Mark, classes::ClassSettings, looks::Vote, sessions::Session};
 use std::ops::Range;
 
 /// How long before its planned beginning a session is announced as pending.
 pub const ANNOUNCED_BEFORE: TimeDelta = TimeDelta::minutes(5);
+
+/// How long a session lasts at most.
+pub const MAX_DURATION: TimeDelta = TimeDelta::hours(24);
+
+/// How far from the request a session begins at most.
+pub const MAX_DISTANCE: TimeDelta = TimeDelta::days(366);
 
 /// How long before its end a code is replaced at the latest: time for the new one to reach the display.
 pub const CODE_LEAD: TimeDelta = TimeDelta::seconds(2);
@@ -60,6 +66,32 @@ pub fn next_state(state: SessionState, step: Move) -> Result<SessionState, Illeg
     }
 }
 
+/// A plan that breaks a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BadPlan {
+    /// The field of the request.
+    pub field: &'static str,
+    /// What is wrong with it: a sentence.
+    pub reason: &'static str,
+}
+
+/// Whether a session may be planned for `planned` by a request made at `at`.
+///
+/// # Errors
+/// When it may not.
+pub fn check_plan(planned: &Range<DateTime<Utc>>, at: DateTime<Utc>) -> Result<(), BadPlan> {
+    if planned.is_empty() {
+        return Err(BadPlan { field: "endsAt", reason: "A session ends after it begins." });
+    }
+    if planned.end - planned.start > MAX_DURATION {
+        return Err(BadPlan { field: "endsAt", reason: "A session lasts for 24 hours at most." });
+    }
+    if (planned.start - at).abs() > MAX_DISTANCE {
+        return Err(BadPlan { field: "startsAt", reason: "A session begins within a year of its planning." });
+    }
+    Ok(())
+}
+
 /// When the session opens that is asked to at `at`: then, unless its time is over.
 ///
 /// # Errors
@@ -83,11 +115,15 @@ fn before_end(session: &Session, at: DateTime<Utc>) -> Result<DateTime<Utc>, Ill
 }
 
 /// When the session ends that is asked to at `at`: not before it began, and not after its planned end, at which it ends
-/// by itself.
+/// by itself. Of a session that has ended already, by itself for example while the request was on its way, the end moves
+/// to the earlier time.
 ///
 /// # Errors
-/// When it is not active.
+/// When it is not active, and has not ended later than `at`.
 pub fn end(session: &Session, at: DateTime<Utc>) -> Result<DateTime<Utc>, IllegalMove> {
+    if session.ended_at.is_some() && span(session).is_some_and(|span| span.contains(&at)) {
+        return Ok(at);
+    }
     next_state(session.state, Move::End)?;
     Ok(at.min(session.ends_at).max(session.started_at.unwrap_or(at)))
 }
@@ -122,22 +158,22 @@ pub fn following_code(
     Some(due + skipped..expires_at + skipped + period)
 }
 
-/// What a record becomes when its session turns out to have ended at the end of `span`; `None` when it stands. What was
-/// recorded before the end became known may rest on evidence from after it.
+/// What a record becomes when its session turns out to have ended at the end of `span`; `None` when it stays as it is.
+/// What was recorded before the end became known may rest on evidence from after it: what is left decides.
 pub fn at_end(
     existing: &Mark,
     votes: &[Vote],
     settings: &ClassSettings,
     span: &Range<DateTime<Utc>>,
 ) -> Option<Mark> {
-    match existing.evidence {
-        Kind::Qr => (existing.marked_at >= span.end).then(|| absence(span.end)),
-        Kind::Face => {
-            let rest = tally(votes, settings, span);
-            let mark =
-                rest.map_or_else(|| absence(span.end), |rest| rest.mark(Lateness::of(span.start, settings)));
-            (mark != *existing).then_some(mark)
-        }
-        Kind::Manual | Kind::None => None,
+    if stands(existing) {
+        return None;
     }
+    let lateness = Lateness::of(span.start, settings);
+    let scan = existing.scan.filter(|scan| span.contains(&scan.scanned_at));
+    let scan = scan.map(|scan| Evidence { at: scan.scanned_at, basis: Basis::Scan(scan.scan_id) });
+    let evidence = scan.into_iter().chain(tally(votes, settings, span));
+    let mark = evidence
+        .fold(absence(span.end), |mark, evidence| merge(Some(&mark), &evidence, lateness).unwrap_or(mark));
+    (mark != *existing).then_some(mark)
 }

@@ -14,7 +14,7 @@ use rollcall_schemas::{
     sighting::{BoundingBox, Candidate, Face, Quality, Thresholds, Verdict},
 };
 use rollcall_store::{
-    attendance::{Mark, ScanContext},
+    attendance::{Mark, ScanContext, ScanMark},
     classes::ClassSettings,
     looks::Vote,
     sessions::Session,
@@ -52,6 +52,12 @@ fn scan_id(n: u128) -> ScanId {
     ScanId(Uuid::from_u128(n))
 }
 
+/// The mark of a scan and nothing else.
+fn scanned(status: AttendanceStatus, n: u128, scanned_at: DateTime<Utc>) -> Mark {
+    let scan = Some(ScanMark { scanned_at, scan_id: scan_id(n) });
+    Mark { scan, ..mark(status, scanned_at, Kind::Qr) }
+}
+
 fn user(n: u128) -> UserId {
     UserId(Uuid::from_u128(n))
 }
@@ -68,7 +74,7 @@ fn vote(n: u128, captured_at: DateTime<Utc>, certain: bool) -> Vote {
 }
 
 fn mark(status: AttendanceStatus, marked_at: DateTime<Utc>, evidence: Kind) -> Mark {
-    Mark { status, marked_at, evidence, scan_id: None, sighting_id: None, similarity: None }
+    Mark { status, marked_at, evidence, scan: None, sighting_id: None, similarity: None }
 }
 
 const THRESHOLDS: Thresholds = Thresholds { uncertain: 0.90, confident: 0.95, certain: 0.98 };

@@ -276,10 +276,16 @@ impl School {
     }
 
     pub(crate) async fn publish_sighting(&self, sighting: &Sighting) -> Result<()> {
+        self.send_sighting(sighting).await?;
+        self.settled(Stream::Sightings, consumer::SIGHTINGS).await;
+        Ok(())
+    }
+
+    /// Publishes a sighting, and does not wait for what comes of it.
+    pub(crate) async fn send_sighting(&self, sighting: &Sighting) -> Result<()> {
         let id = Uuid::new_v5(&sighting.sighting_id.0, &sighting.frame_sequence.to_be_bytes());
         let message = Message::json(subject::sighting(self.camera), id, sighting)?;
         self.bus.publish(message.with_headers(trace_headers())).await?;
-        self.settled(Stream::Sightings, consumer::SIGHTINGS).await;
         Ok(())
     }
 
@@ -295,9 +301,21 @@ impl School {
         embedding: Embedding,
         sha256: String,
     ) -> Result<PhotoAnswer> {
+        self.keep(&self.analysed(user_id, embedding, sha256).await?).await
+    }
+
+    /// A photograph, published with its crop as api and face worker would, and what the latter then asks.
+    pub(crate) async fn analysed(
+        &self,
+        user_id: UserId,
+        embedding: Embedding,
+        sha256: String,
+    ) -> Result<StorePhoto> {
+        let photo = subject::request(RequestKind::EnrolPhoto);
+        let photo = Message::new(photo, self.entropy.uuid_v4(), b"photograph".to_vec());
         let crop =
             Message::new(subject::enrolment_evidence(user_id), self.entropy.uuid_v4(), b"crop".to_vec());
-        let request = StorePhoto {
+        Ok(StorePhoto {
             request_id: self.entropy.uuid_v4().into(),
             requested_by: self.teacher,
             user_id,
@@ -306,11 +324,15 @@ impl School {
             pack: PACK.into(),
             embedding,
             quality: good(),
-            request_sequence: 1,
+            request_sequence: self.bus.publish(photo).await?.sequence,
             evidence_sequence: self.bus.publish(crop).await?.sequence,
-        };
+        })
+    }
+
+    /// Asks for a photograph to be kept.
+    pub(crate) async fn keep(&self, request: &StorePhoto) -> Result<PhotoAnswer> {
         let id = request.request_id;
-        let message = Message::json(subject::request(RequestKind::StorePhoto), id, &request)?;
+        let message = Message::json(subject::request(RequestKind::StorePhoto), id, request)?;
         match self.bus.ask(message, id, SOON).await?.result {
             OutcomeResult::Succeeded { answer: Answer::Photo(answer) } => Ok(answer),
             other => bail!("{other:?}"),

@@ -3,10 +3,11 @@
 use crate::harness::{SOON, School, at, face, towards};
 use anyhow::Result;
 use rollcall_attendance_worker::consumer;
-use rollcall_bus::{ConsumerSpec, Delivery, HandleError, Handler};
+use rollcall_bus::{ConsumerSpec, Delivery, HandleError, Handler, Message};
 use rollcall_schemas::subject::{self, Stream};
 use rollcall_store::ledger::{CameraBalance, balance};
 use rollcall_test_support::eventually;
+use serde_json::json;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
@@ -80,5 +81,21 @@ async fn a_replayed_frame_has_an_outcome_of_its_own_and_no_effects() -> Result<(
     school.settled(Stream::Frames, consumer::LEDGER).await;
     let expected = CameraBalance { accepted: 3, processed: 3, ..CameraBalance::default() };
     assert_eq!(balance_of(&school).await?, expected);
+    Ok(worker.stop(SOON).await?)
+}
+
+#[tokio::test]
+async fn a_frame_whose_sighting_cannot_be_handled_is_dead() -> Result<()> {
+    let school = School::open(1).await?;
+    let worker = school.work();
+    let sequence = school.frame(10, b"10").await?;
+    let mut sighting = serde_json::to_value(school.sighting(10, sequence, vec![]))?;
+    sighting["captured_at"] = json!("yesterday");
+    school.bus.publish(Message::json(subject::sighting(school.camera), "poison", &sighting)?).await?;
+    school.settled(Stream::Frames, consumer::LEDGER).await;
+    school.settled(Stream::Sightings, consumer::SIGHTINGS).await;
+    school.settled(Stream::Dead, consumer::DEAD).await;
+    let balance = balance_of(&school).await?;
+    assert_eq!((balance.accepted, balance.pending, balance.dead.values().sum::<u64>()), (1, 0, 1));
     Ok(worker.stop(SOON).await?)
 }

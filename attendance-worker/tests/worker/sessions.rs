@@ -75,6 +75,8 @@ async fn illegal_moves_are_conflicts() -> Result<()> {
     let (starts_at, ends_at) = (at(10), at(10));
     let empty = SessionCommand::Create { class_id: school.class, starts_at, ends_at };
     assert_eq!(refused(&school, 0, empty).await?, Code::ValidationFailed);
+    let endless = SessionCommand::Create { class_id: school.class, starts_at, ends_at: at(100_000) };
+    assert_eq!(refused(&school, 0, endless).await?, Code::ValidationFailed);
     let class_id = school.entropy.uuid_v4().into();
     let no_class = SessionCommand::Create { class_id, starts_at, ends_at: at(20) };
     assert_eq!(refused(&school, 0, no_class).await?, Code::NotFound);

@@ -2,16 +2,24 @@
 
 use crate::harness::{SOON, School, TRACE_ID, at, face, face_with, towards};
 use anyhow::Result;
+use rollcall_attendance_worker::consumer;
+use rollcall_bus::Message;
 use rollcall_schemas::{
     code::Code,
     fact::{AttendanceStatus::*, Evidence, FactEvent},
+    id::AttendanceId,
     request::SessionCommand,
     sighting::{Candidate, Verdict},
+    subject::{self, RequestKind, Stream},
 };
 use rollcall_store::{
+    attendance,
     classes::{self, ClassSettings},
     enrolments,
+    looks::{self, Vote},
+    sessions,
 };
+use rollcall_test_support::{eventually, waiting_for_locks};
 
 #[tokio::test]
 async fn three_confident_looks_in_different_frames_make_a_record() -> Result<()> {
@@ -171,5 +179,118 @@ async fn who_is_seen_is_told_once_a_minute() -> Result<()> {
     }
     let told = school.fact_counts().await?;
     assert_eq!((told["person.seen"], told["stranger.seen"]), (2, 2));
+    Ok(worker.stop(SOON).await?)
+}
+
+#[tokio::test]
+async fn looks_that_are_counted_at_the_same_time_are_all_counted() -> Result<()> {
+    let school = School::open(1).await?;
+    let worker = school.work();
+    let session = school.lesson().await?;
+    let anna = school.students[0];
+    school.enrol(anna, towards(0, 1.0)).await?;
+    school.see(10, vec![face(0, 0.96)]).await?;
+    // Both begin before either has ended: they wait for the mark together.
+    let mut tx = school.pool.begin().await?;
+    attendance::hold_marks(&mut tx, &[AttendanceId::of(session, anna)]).await?;
+    for seconds in [20, 30] {
+        let sequence = school.frame(seconds, format!("{seconds}").as_bytes()).await?;
+        school.send_sighting(&school.sighting(seconds, sequence, vec![face(0, 0.96)])).await?;
+    }
+    eventually("both sightings to wait", SOON, || async {
+        (waiting_for_locks(&school.pool).await == 2).then_some(())
+    })
+    .await;
+    tx.rollback().await?;
+    school.settled(Stream::Sightings, consumer::SIGHTINGS).await;
+    assert_eq!(school.records(session).await?[&anna], (Present, 10, Evidence::Face));
+    Ok(worker.stop(SOON).await?)
+}
+
+#[tokio::test]
+async fn the_end_counts_every_vote_once_more() -> Result<()> {
+    let school = School::open(1).await?;
+    let worker = school.work();
+    let session = school.lesson().await?;
+    let vote = |seconds: i64| {
+        let sighting = school.sighting(seconds, 1, vec![]);
+        Vote {
+            student_id: school.students[0],
+            sighting_id: sighting.sighting_id,
+            frame_id: sighting.frame_id,
+            captured_at: at(seconds),
+            similarity: 0.96,
+            certain: false,
+        }
+    };
+    let votes = [10, 20, 30].map(vote);
+    looks::add_votes(&mut *school.pool.acquire().await?, session, &votes).await?;
+    school.end(session, 100).await?;
+    assert_eq!(school.records(session).await?[&school.students[0]], (Present, 10, Evidence::Face));
+    assert_eq!(school.fact_counts().await?["attendance.recorded"], 1);
+    Ok(worker.stop(SOON).await?)
+}
+
+#[tokio::test]
+async fn a_scan_counts_where_the_end_takes_the_earlier_face_back() -> Result<()> {
+    let school = School::open(1).await?;
+    let worker = school.work();
+    let session = school.lesson().await?;
+    let token = school.token(session, 10).await?;
+    let anna = school.students[0];
+    school.enrol(anna, towards(0, 1.0)).await?;
+    assert_eq!(school.scan(anna, token, 100).await?, Ok(Present));
+    for seconds in [10, 20, 250] {
+        school.see(seconds, vec![face(0, 0.96)]).await?;
+    }
+    assert_eq!(school.records(session).await?[&anna], (Present, 10, Evidence::Face));
+    school.end(session, 200).await?;
+    assert_eq!(school.records(session).await?[&anna], (Present, 100, Evidence::Qr));
+    Ok(worker.stop(SOON).await?)
+}
+
+#[tokio::test]
+async fn nobody_is_asked_about_somebody_who_is_known_to_be_there() -> Result<()> {
+    let school = School::open(2).await?;
+    let worker = school.work();
+    let session = school.lesson().await?;
+    let token = school.token(session, 10).await?;
+    let [anna, bert] = [school.students[0], school.students[1]];
+    school.enrol(anna, towards(0, 1.0)).await?;
+    school.enrol(bert, towards(1, 1.0)).await?;
+    school.see(10, vec![face(0, 0.92), face(1, 0.92)]).await?;
+    assert_eq!(school.reviews(session).await?.len(), 2);
+    assert_eq!(school.scan(anna, token, 20).await?, Ok(Present));
+    assert_eq!(school.reviews(session).await?.len(), 1);
+    school.see(30, vec![face(1, 0.99)]).await?;
+    assert_eq!(school.reviews(session).await?.len(), 0);
+    Ok(worker.stop(SOON).await?)
+}
+
+#[tokio::test]
+async fn a_look_waits_for_an_earlier_request_that_may_open_its_session() -> Result<()> {
+    let school = School::open(1).await?;
+    let worker = school.work();
+    school.enrol(school.students[0], towards(0, 1.0)).await?;
+    let create = SessionCommand::Create { class_id: school.class, starts_at: at(7_200), ends_at: at(9_000) };
+    let session_id = school.command(-600, create).await?.session_id;
+    // Opened two hours early, by a request that somebody holds up.
+    let mut tx = school.pool.begin().await?;
+    sessions::lock(&mut tx, session_id).await?;
+    let start = school.request(0, SessionCommand::Start { session_id });
+    school
+        .bus
+        .publish(Message::json(subject::request(RequestKind::Session), start.request_id, &start)?)
+        .await?;
+    let sequence = school.frame(20, b"20").await?;
+    school.send_sighting(&school.sighting(20, sequence, vec![face(0, 0.99)])).await?;
+    eventually("the look to be in hand while the request waits", SOON, || async {
+        let state = school.bus.consumer(Stream::Sightings, consumer::SIGHTINGS).await.ok()??;
+        (state.in_flight == 1 && waiting_for_locks(&school.pool).await == 1).then_some(())
+    })
+    .await;
+    tx.rollback().await?;
+    school.settled(Stream::Sightings, consumer::SIGHTINGS).await;
+    assert_eq!(school.records(session_id).await?[&school.students[0]], (Present, 20, Evidence::Face));
     Ok(worker.stop(SOON).await?)
 }

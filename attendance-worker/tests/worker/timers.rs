@@ -1,21 +1,32 @@
 //! What happens because its time has come, with two workers that share the work.
 
-use crate::harness::{SOON, School, at};
+use crate::harness::{SOON, School, at, face, towards};
 use anyhow::Result;
+use rollcall_attendance_worker::consumer;
+use rollcall_bus::{Bus, BusConfig, ConsumerSpec, Delivery, HandleError, Handler, Limit, StreamLimits};
 use rollcall_schemas::{
     code::Code,
     fact::{AttendanceStatus::*, Evidence, Fact, FactEvent, SessionState},
     id::SessionId,
     outcome::{Outcome, OutcomeResult, Refusal},
     request::SessionCommand,
-    subject::Stream,
+    subject::{Stream, frames_consumer},
 };
 use rollcall_store::{
+    looks,
     outbox::{self, OutboxMessage},
     session_views,
 };
 use rollcall_test_support::eventually;
 use serde_json::Value;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+use tokio_util::sync::CancellationToken;
 
 const DAY: i64 = 86_400;
 
@@ -116,9 +127,8 @@ async fn what_is_too_old_to_come_again_is_forgotten() -> Result<()> {
     Ok(worker.stop(SOON).await?)
 }
 
-#[tokio::test]
-async fn what_a_crash_left_in_the_outbox_is_published_once() -> Result<()> {
-    let school = School::open(1).await?;
+/// Leaves an outcome in the outbox, as a crash would.
+async fn leave_behind(school: &School) -> Result<Outcome> {
     let refusal = Refusal { code: Code::Conflict, message: "No.".into(), details: Value::Null };
     let outcome = Outcome {
         request_id: school.entropy.uuid_v4().into(),
@@ -130,15 +140,133 @@ async fn what_a_crash_left_in_the_outbox_is_published_once() -> Result<()> {
     let cause = school.entropy.uuid_v4();
     outbox::enqueue(&mut tx, cause, at(0), &[OutboxMessage::outcome(&outcome)]).await?;
     tx.commit().await?;
+    Ok(outcome)
+}
+
+async fn told(school: &School, outcome: &Outcome) -> Outcome {
+    eventually("the outcome to be told", SOON, || async {
+        school.bus.outcome(outcome.request_id).await.ok().flatten()
+    })
+    .await
+}
+
+#[tokio::test]
+async fn what_a_crash_left_in_the_outbox_is_published_once() -> Result<()> {
+    let school = School::open(1).await?;
+    let outcome = leave_behind(&school).await?;
     school.clock.set(at(60));
     let workers = [school.work(), school.work()];
-    let found = eventually("the outcome to be told", SOON, || async {
-        school.bus.outcome(outcome.request_id).await.ok().flatten()
-    });
-    assert_eq!(found.await, outcome);
+    assert_eq!(told(&school, &outcome).await, outcome);
     for worker in workers {
         worker.stop(SOON).await?;
     }
     assert_eq!(school.bus.stream(Stream::Outcomes).await?.last_sequence, 1);
     Ok(())
+}
+
+#[tokio::test]
+async fn a_request_to_end_that_comes_after_the_timer_moves_the_end() -> Result<()> {
+    let school = School::open(3).await?;
+    let worker = school.work();
+    let session = school.lesson().await?;
+    let token = school.token(session, 10).await?;
+    let [anna, bert, carla] = [0, 1, 2].map(|n| school.students[n]);
+    school.scan(anna, token, 100).await?.expect("a good code");
+    school.scan(bert, token, 250).await?.expect("a good code");
+    school.clock.set(at(3_700));
+    facts(&school, "session.ended", 1).await?;
+    assert_eq!(school.records(session).await?[&carla], (Absent, 3_600, Evidence::None));
+
+    school.end(session, 200).await?;
+    let records = school.records(session).await?;
+    assert_eq!(records[&anna], (Present, 100, Evidence::Qr));
+    assert_eq!(records[&bert], (Absent, 200, Evidence::None));
+    assert_eq!(records[&carla], (Absent, 200, Evidence::None));
+    let ended = facts(&school, "session.ended", 2).await?;
+    assert_eq!(ended[1].at, at(200));
+    assert!(matches!(ended[1].event, FactEvent::SessionEnded { present: 1, absent: 2, .. }));
+    Ok(worker.stop(SOON).await?)
+}
+
+#[tokio::test]
+async fn votes_for_a_session_that_nobody_opened_are_forgotten() -> Result<()> {
+    let school = School::open(1).await?;
+    let worker = school.work();
+    let session = school.plan().await?;
+    school.enrol(school.students[0], towards(0, 1.0)).await?;
+    school.see(20, vec![face(0, 0.99)]).await?;
+    let mut connection = school.pool.acquire().await?;
+    assert_eq!(looks::votes(&mut connection, session, None).await?.len(), 1);
+    school.clock.set(at(36 * DAY));
+    eventually("the vote to be forgotten", SOON, || async {
+        let mut connection = school.pool.acquire().await.ok()?;
+        looks::votes(&mut connection, session, None).await.ok()?.is_empty().then_some(())
+    })
+    .await;
+    Ok(worker.stop(SOON).await?)
+}
+
+/// A face worker that comes as far as it is let.
+struct Until(Arc<AtomicU64>);
+
+impl Handler for Until {
+    async fn handle(&self, delivery: Delivery) -> Result<(), HandleError> {
+        if delivery.sequence <= self.0.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        Err(HandleError::Unavailable { after: Duration::from_millis(10), reason: "not yet".into() })
+    }
+}
+
+/// Waits until the slower timers have all acted since: what is left behind is told at the beginning of their turn.
+async fn all_timers(school: &School) -> Result<()> {
+    for _ in 0..2 {
+        told(school, &leave_behind(school).await?).await;
+    }
+    Ok(())
+}
+
+async fn first_frame(school: &School) -> Option<u64> {
+    Some(school.bus.stream(Stream::Frames).await.ok()?.first_sequence)
+}
+
+#[tokio::test]
+async fn frames_make_room_once_both_the_ledger_and_the_face_worker_have_settled_them() -> Result<()> {
+    let school = School::open(1).await?;
+    let frames = Limit { max_bytes: Some(1_000_000), ..Limit::default() };
+    let limits = StreamLimits { frames, ..StreamLimits::default() };
+    let small = BusConfig { limits, ..school.broker.config() };
+    Bus::connect(&small, "test").await?.ensure_streams().await?;
+    school.clock.set(at(60));
+    let worker = school.work();
+    // Two more than fit into four fifths.
+    for seconds in 1..=9 {
+        school.frame(seconds, &[0; 100_000]).await?;
+    }
+    school.settled(Stream::Frames, consumer::LEDGER).await;
+    all_timers(&school).await?;
+    assert_eq!(first_frame(&school).await, Some(1), "no face worker has ever been there");
+
+    let (settled, stop) = (Arc::new(AtomicU64::new(1)), CancellationToken::new());
+    let faces = tokio::spawn({
+        let (bus, stop, handler) = (school.bus.clone(), stop.clone(), Until(settled.clone()));
+        let spec = ConsumerSpec::new(Stream::Frames, frames_consumer::FACES);
+        async move { bus.consume(spec, Arc::new(handler), stop).await }
+    });
+    let first_to_be = |sequence: u64| {
+        let school = &school;
+        eventually("room to be made", SOON, move || async move {
+            (first_frame(school).await? == sequence).then_some(())
+        })
+    };
+    first_to_be(2).await;
+    all_timers(&school).await?;
+    assert_eq!(first_frame(&school).await, Some(2), "the second is still to be looked at");
+    settled.store(9, Ordering::Relaxed);
+    first_to_be(3).await;
+    all_timers(&school).await?;
+    assert_eq!(first_frame(&school).await, Some(3), "there is room enough");
+    stop.cancel();
+    faces.await??;
+    Ok(worker.stop(SOON).await?)
 }

@@ -5,7 +5,7 @@ use rollcall_schemas::code::Code;
 #[test]
 fn a_scan_is_refused_for_the_first_reason_that_holds() {
     let ended = Session { ended_at: Some(at(60)), state: SessionState::Completed, ..session() };
-    let marked = mark(AttendanceStatus::Present, at(5), Kind::Qr);
+    let marked = scanned(AttendanceStatus::Present, 7, at(5));
     let outsider = ScanContext { enrolled: false, ..context() };
     let cases = [
         ("never shown", None, at(10), None, Code::QrTokenInvalid),
@@ -82,8 +82,7 @@ fn a_scan_in_the_session_is_recorded_when_it_happened() {
     for (when, status) in cases {
         let decision = decide_scan(scan_id(9), when, Some(&context()), None);
         assert_eq!(decision.refusal, None);
-        let expected = Mark { scan_id: Some(scan_id(9)), ..mark(status, when, Kind::Qr) };
-        assert_eq!(decision.change, Some(expected));
+        assert_eq!(decision.change, Some(scanned(status, 9, when)));
     }
 }
 
@@ -107,6 +106,17 @@ fn an_earlier_scan_of_somebody_marked_is_refused_and_still_moves_the_record() {
         (moved.status, moved.marked_at, moved.evidence),
         (AttendanceStatus::Present, at(500), Kind::Qr)
     );
+}
+
+#[test]
+fn a_later_scan_of_somebody_seen_is_refused_and_kept() {
+    let seen = mark(AttendanceStatus::Present, at(5), Kind::Face);
+    let decision = decide_scan(scan_id(1), at(500), Some(&context()), Some(&seen));
+    assert_eq!(decision.refusal, Some(Code::AlreadyMarkedAttendance));
+    let scan = ScanMark { scanned_at: at(500), scan_id: scan_id(1) };
+    assert_eq!(decision.change, Some(Mark { scan: Some(scan), ..seen }));
+    let again = decide_scan(scan_id(2), at(501), Some(&context()), decision.change.as_ref());
+    assert_eq!(again.change, None);
 }
 
 proptest! {

@@ -1,5 +1,7 @@
 use super::{
-    super::session::{IllegalMove, Move, at_end, end, following_code, next_state, rotate, span, start},
+    super::session::{
+        IllegalMove, Move, at_end, check_plan, end, following_code, next_state, rotate, span, start,
+    },
     *,
 };
 use proptest::prelude::*;
@@ -63,7 +65,7 @@ fn a_code_is_followed_a_little_before_it_ends() {
 fn the_end_takes_back_what_rests_on_evidence_from_after_it() {
     let span = at(0)..at(100);
     let absent = mark(AttendanceStatus::Absent, at(100), Kind::None);
-    let qr = |seconds| mark(AttendanceStatus::Present, at(seconds), Kind::Qr);
+    let qr = |seconds| scanned(AttendanceStatus::Present, 1, at(seconds));
     assert_eq!(at_end(&qr(99), &[], &settings(), &span), None);
     assert_eq!(at_end(&qr(100), &[], &settings(), &span), Some(absent));
     for (status, evidence) in
@@ -81,6 +83,38 @@ fn the_end_takes_back_what_rests_on_evidence_from_after_it() {
     assert_eq!(at_end(&by_face, &votes, &settings(), &span), Some(absent));
     let two_wanted = ClassSettings { votes_wanted: 2, ..settings() };
     assert_eq!(at_end(&by_face, &votes, &two_wanted, &span), None);
+    // What is left of it is the scan that came later than the face.
+    let with_scan = Mark { scan: qr(95).scan, ..by_face };
+    assert_eq!(at_end(&with_scan, &votes, &settings(), &span), Some(qr(95)));
+    // Who was absent is absent from the new end on.
+    let absent_later = mark(AttendanceStatus::Absent, at(200), Kind::None);
+    assert_eq!(at_end(&absent_later, &[], &settings(), &span), Some(absent));
+}
+
+#[test]
+fn a_session_that_has_ended_may_only_end_earlier() {
+    let ended = Session { state: SessionState::Completed, ended_at: Some(at(3_600)), ..session() };
+    assert_eq!(end(&ended, at(100)), Ok(at(100)));
+    let over = Err(IllegalMove::State { state: SessionState::Completed });
+    for seconds in [-1, 3_600, 4_000] {
+        assert_eq!(end(&ended, at(seconds)), over);
+    }
+}
+
+#[test]
+fn a_plan_is_short_and_soon() {
+    let field = |from, to| check_plan(&(from..to), at(0)).err().map(|plan| plan.field);
+    let (day, year) = (24 * 60, 366 * 24 * 60);
+    assert_eq!(field(at(0), at(0) + minutes(day)), None);
+    assert_eq!(field(at(0), at(0) + minutes(day + 1)), Some("endsAt"));
+    assert_eq!(field(at(0), at(0)), Some("endsAt"));
+    for distance in [year, -year] {
+        let begin = at(0) + minutes(distance);
+        assert_eq!(field(begin, begin + minutes(1)), None);
+        let begin = begin + minutes(distance.signum());
+        assert_eq!(field(begin, begin + minutes(1)), Some("startsAt"));
+    }
+    assert_eq!(field(DateTime::<Utc>::MIN_UTC, DateTime::<Utc>::MAX_UTC), Some("endsAt"));
 }
 
 proptest! {
