@@ -190,12 +190,17 @@ async fn looks_that_are_counted_at_the_same_time_are_all_counted() -> Result<()>
     let anna = school.students[0];
     school.enrol(anna, towards(0, 1.0)).await?;
     school.see(10, vec![face(0, 0.96)]).await?;
+    let mut sightings = Vec::new();
+    for seconds in [20, 30] {
+        let sequence = school.frame(seconds, format!("{seconds}").as_bytes()).await?;
+        sightings.push(school.sighting(seconds, sequence, vec![face(0, 0.96)]));
+    }
+    school.settled(Stream::Frames, consumer::LEDGER).await;
     // Both begin before either has ended: they wait for the mark together.
     let mut tx = school.pool.begin().await?;
     attendance::hold_marks(&mut tx, &[AttendanceId::of(session, anna)]).await?;
-    for seconds in [20, 30] {
-        let sequence = school.frame(seconds, format!("{seconds}").as_bytes()).await?;
-        school.send_sighting(&school.sighting(seconds, sequence, vec![face(0, 0.96)])).await?;
+    for sighting in &sightings {
+        school.send_sighting(sighting).await?;
     }
     eventually("both sightings to wait", SOON, || async {
         (waiting_for_locks(&school.pool).await == 2).then_some(())
