@@ -2,6 +2,7 @@
 
 use crate::{Api, ApiConfig, ApiDeps, FirstUser, create_user, docs, router};
 use chrono::TimeDelta;
+use rollcall_attendance_worker::{AttendanceConfig, Deps};
 use rollcall_bus::{Bus, ConsumerSpec, Delivery, HandleError, Handler, Message};
 use rollcall_schemas::{
     fact::{Fact, SessionState},
@@ -134,6 +135,18 @@ impl TestApi {
     pub(crate) async fn tell(&self, fact: &Fact) -> u64 {
         let message = Message::json(fact.subject(), fact.fact_id, fact).unwrap();
         self.bus.publish(message).await.unwrap().sequence
+    }
+
+    /// Starts the real worker that decides scans, sessions and erasures.
+    pub(crate) fn start_attendance_worker(&self) {
+        let connections = AttendanceConfig::default().connections();
+        let deps = Deps {
+            bus: self.bus.clone(),
+            pool: rollcall_store::open(&self.database_url, connections).unwrap(),
+            clock: self.clock.clone(),
+            entropy: Entropy::seeded(11),
+        };
+        rollcall_attendance_worker::run(AttendanceConfig::default(), &deps, &self.lifecycle);
     }
 
     /// Answers requests of a kind as a worker would.

@@ -5,7 +5,6 @@ use crate::{
     testing::{SOON, TestApi},
 };
 use chrono::TimeDelta;
-use rollcall_attendance_worker::{AttendanceConfig, Deps};
 use rollcall_bus::Message;
 use rollcall_schemas::{
     id::{RequestId, ScanId},
@@ -18,16 +17,6 @@ use rollcall_service::clock::Entropy;
 use rollcall_test_support::eventually;
 use serde_json::{Value, json};
 use uuid::Uuid;
-
-fn start_worker(test: &TestApi) {
-    let deps = Deps {
-        bus: test.bus.clone(),
-        pool: rollcall_store::open(&test.database_url, AttendanceConfig::default().connections()).unwrap(),
-        clock: test.clock.clone(),
-        entropy: Entropy::seeded(11),
-    };
-    rollcall_attendance_worker::run(AttendanceConfig::default(), &deps, &test.lifecycle);
-}
 
 /// A scan as ingest would publish it.
 async fn scan(test: &TestApi, token: &Value) -> OutcomeResult {
@@ -49,7 +38,7 @@ async fn scan(test: &TestApi, token: &Value) -> OutcomeResult {
 #[tokio::test]
 async fn a_session_from_plan_to_records() {
     let test = TestApi::start().await;
-    start_worker(&test);
+    test.start_attendance_worker();
     let teacher = test.teacher();
     let new = json!({
         "classId": test.school.class,
@@ -107,7 +96,7 @@ async fn a_session_from_plan_to_records() {
 #[tokio::test]
 async fn the_same_key_is_the_same_session() {
     let test = TestApi::start().await;
-    start_worker(&test);
+    test.start_attendance_worker();
     let teacher = test.teacher().with_header(http::HeaderName::from_static("idempotency-key"), "once");
     let new = json!({
         "classId": test.school.class,
@@ -121,7 +110,7 @@ async fn the_same_key_is_the_same_session() {
 #[tokio::test]
 async fn the_same_key_on_another_call_is_another_request() {
     let test = TestApi::start().await;
-    start_worker(&test);
+    test.start_attendance_worker();
     let teacher = test.teacher().with_header(http::HeaderName::from_static("idempotency-key"), "once");
     let plan = async |day: u8| {
         let new = json!({
@@ -184,7 +173,7 @@ async fn without_a_worker_the_session_starts_later() {
     assert_eq!((asked.status.as_u16(), asked.code()), (202, "REQUEST_ACCEPTED"));
     let status_url = asked.headers["location"].to_str().unwrap().to_owned();
     assert_eq!(asked.data()["statusUrl"], status_url);
-    start_worker(&test);
+    test.start_attendance_worker();
     let done = eventually("the session starts", SOON, || async {
         let answer = test.teacher().get(&status_url).await;
         (answer.code() == "OK").then_some(answer)

@@ -1,4 +1,7 @@
-use crate::{ApiConfig, testing::TestApi};
+use crate::{
+    ApiConfig,
+    testing::{SOON, TestApi},
+};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use http::Method;
 use rollcall_bus::Delivery;
@@ -8,6 +11,7 @@ use rollcall_schemas::{
     request::{EraseFaces, PhotoMeta},
     subject::{self, RequestKind, Stream},
 };
+use rollcall_test_support::eventually;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -143,6 +147,15 @@ async fn whoever_is_deleted_keeps_no_face() {
     let expected = [(student, test.school.operator), (other, test.school.admin)];
     assert_eq!(asked.iter().map(|asked| (asked.user_id, asked.requested_by)).collect::<Vec<_>>(), expected);
     assert!(asked.iter().all(|asked| asked.requested_at == test.clock.now()));
+    // Who is deleted is still known to the worker that erases.
+    test.start_attendance_worker();
+    for EraseFaces { request_id, user_id, .. } in asked {
+        let outcome =
+            eventually("the face is erased", SOON, || async { test.bus.outcome(request_id).await.unwrap() })
+                .await;
+        let answer = Answer::FacesErased(FacesErasedAnswer { user_id, photos: 0 });
+        assert_eq!(outcome.result, OutcomeResult::Succeeded { answer });
+    }
 }
 
 #[tokio::test]
@@ -200,7 +213,7 @@ async fn without_a_worker_the_answer_comes_later() {
     assert_eq!(answer.headers["location"], status_url);
     assert_eq!(test.operator().get(status_url).await.code(), "REQUEST_PENDING");
     answer_photos(&test);
-    let done = rollcall_test_support::eventually("the request is answered", crate::testing::SOON, || async {
+    let done = eventually("the request is answered", SOON, || async {
         let answer = test.operator().get(status_url).await;
         (answer.code() == "OK").then_some(answer)
     })
