@@ -122,11 +122,11 @@ pub struct StreamLimits {
     pub sightings: Limit,
     /// EVIDENCE: 30 days.
     pub evidence: Limit,
-    /// SCANS: 2 GiB, 30 days.
+    /// SCANS: 512 MiB, 30 days.
     pub scans: Limit,
-    /// REQUESTS: 4 GiB, 7 days.
+    /// REQUESTS: 2 GiB, 7 days.
     pub requests: Limit,
-    /// OUTCOMES: 1 GiB, a day; a full one drops its oldest.
+    /// OUTCOMES: 256 MiB, a day; a full one drops its oldest.
     pub outcomes: Limit,
     /// FACTS: two years.
     pub facts: Limit,
@@ -149,9 +149,9 @@ impl StreamLimits {
             Stream::Frames => (self.frames, 4 << 30, DAY),
             Stream::Sightings => (self.sightings, 0, 30 * DAY),
             Stream::Evidence => (self.evidence, 0, 30 * DAY),
-            Stream::Scans => (self.scans, 2 << 30, 30 * DAY),
-            Stream::Requests => (self.requests, 4 << 30, 7 * DAY),
-            Stream::Outcomes => (self.outcomes, 1 << 30, DAY),
+            Stream::Scans => (self.scans, 512 << 20, 30 * DAY),
+            Stream::Requests => (self.requests, 2 << 30, 7 * DAY),
+            Stream::Outcomes => (self.outcomes, 256 << 20, DAY),
             Stream::Facts => (self.facts, 0, 2 * 365 * DAY),
             Stream::Dead => (self.dead, 0, 365 * DAY),
             Stream::Gallery | Stream::Cameras | Stream::Auth | Stream::Control => (Limit::default(), 0, 0),
