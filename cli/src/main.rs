@@ -1,7 +1,7 @@
 //! The one binary: every service, and every tool around them. Each command is a module; what they do is in the crates.
 
-// A binary has no outside: here `pub` says that other modules use it.
-#![allow(unreachable_pub)]
+// A binary has no outside: here `pub` says that other modules use it. And this is the one crate that talks to a terminal.
+#![allow(unreachable_pub, clippy::print_stdout, clippy::print_stderr)]
 
 mod admin;
 #[cfg(feature = "face")]

@@ -40,6 +40,24 @@ async fn everything_starts_stops_and_starts_again_with_what_it_had() {
     wait_until("the servers notice that they are alone", async || running(&servers).is_empty()).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn servers_that_are_killed_are_started_again() {
+    let _turn = take_turn().await;
+    let folder = data_folder();
+    let mut up = start(folder.path(), free_address()).await;
+    run_create_admin(with_data(rollcall(), folder.path()), ADMIN).await;
+    let admin = sign_in(&up.visitor, ADMIN).await;
+
+    let servers = descendants(up.pid());
+    let pids = servers.iter().map(u32::to_string);
+    let killed = Command::new("kill").arg("-9").args(pids).status().await.expect("kill is installed");
+    assert!(killed.success() || running(&servers).is_empty(), "every process was there: {servers:?}");
+    wait_until("the servers are dead", async || running(&servers).is_empty()).await;
+    up.ready().await;
+    admin.post("/api/v1/cameras", &json!({ "name": "Front" })).await.data();
+    up.kill().await;
+}
+
 async fn admin_again(up: &Process) -> rollcall_test_support::Client {
     sign_in(&up.visitor, ADMIN).await
 }
