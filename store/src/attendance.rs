@@ -4,8 +4,11 @@
 //! Everything works on sets of rows, so that a burst of marks costs a few statements, and touches rows in the order of
 //! their ids, so that two writers do not wait for each other in a circle.
 
+mod columns;
+
 use crate::{StoreError, classes::ClassSettings, sessions::Session};
 use chrono::{DateTime, Utc};
+use columns::Columns;
 use rollcall_schemas::{
     fact::{AttendanceStatus, Evidence, SessionState},
     id::{AttendanceId, ClassId, ScanId, SessionId, SightingId, UserId},
@@ -395,47 +398,5 @@ impl MarkRow {
             sighting_id: self.sighting_id.map(SightingId::from),
             similarity: self.similarity,
         })
-    }
-}
-
-/// Records as the arrays that `UNNEST` takes.
-struct Columns {
-    ids: Vec<Uuid>,
-    sessions: Vec<Uuid>,
-    students: Vec<Uuid>,
-    statuses: Vec<String>,
-    marked: Vec<DateTime<Utc>>,
-    evidence: Vec<String>,
-    scans: Vec<Option<Uuid>>,
-    scanned: Vec<Option<DateTime<Utc>>>,
-    sightings: Vec<Option<Uuid>>,
-    similarities: Vec<Option<f32>>,
-    ips: Vec<Option<String>>,
-    user_agents: Vec<Option<String>>,
-    trace_ids: Vec<Option<String>>,
-    recorded: Vec<DateTime<Utc>>,
-}
-
-impl Columns {
-    fn of(records: &[Record]) -> Self {
-        fn column<T>(records: &[Record], read: impl Fn(&Record) -> T) -> Vec<T> {
-            records.iter().map(read).collect()
-        }
-        Self {
-            ids: column(records, |record| record.id.0),
-            sessions: column(records, |record| record.session_id.0),
-            students: column(records, |record| record.student_id.0),
-            statuses: column(records, |record| record.mark.status.as_str().to_owned()),
-            marked: column(records, |record| record.mark.marked_at),
-            evidence: column(records, |record| record.mark.evidence.as_str().to_owned()),
-            scans: column(records, |record| record.mark.scan.map(|scan| scan.scan_id.0)),
-            scanned: column(records, |record| record.mark.scan.map(|scan| scan.scanned_at)),
-            sightings: column(records, |record| record.mark.sighting_id.map(Uuid::from)),
-            similarities: column(records, |record| record.mark.similarity),
-            ips: column(records, |record| record.origin.ip.map(|ip| ip.to_string())),
-            user_agents: column(records, |record| record.origin.user_agent.clone()),
-            trace_ids: column(records, |record| record.origin.trace_id.clone()),
-            recorded: column(records, |record| record.recorded_at),
-        }
     }
 }

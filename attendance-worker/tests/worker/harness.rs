@@ -167,6 +167,8 @@ impl School {
 
     pub(crate) async fn command(&self, seconds: i64, command: SessionCommand) -> Result<SessionAnswer> {
         let outcome = self.ask(&self.request(seconds, command)).await?;
+        // The answer goes before the facts.
+        self.settled(Stream::Requests, consumer::SESSIONS).await;
         match outcome.result {
             OutcomeResult::Succeeded { answer: Answer::Session(answer) } => Ok(answer),
             other => bail!("{other:?}"),

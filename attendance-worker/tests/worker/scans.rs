@@ -25,6 +25,7 @@ async fn a_scan_is_recorded_with_its_origin_and_its_trace() -> Result<()> {
     assert_eq!(rows.len(), 1);
     assert_eq!((rows[0].marked_at, rows[0].evidence), (at(10), Evidence::Qr));
     assert_eq!(rows[0].trace_id.as_deref(), Some(TRACE_ID));
+    school.settled(Stream::Scans, consumer::SCANS).await;
     let recorded = school.facts().await?.into_iter().find(|fact| fact.event.name() == "attendance.recorded");
     let recorded = recorded.expect("it is told");
     assert_eq!(recorded.scope.session_id, Some(session));
@@ -52,6 +53,7 @@ async fn every_refusal_has_its_name_and_is_told() -> Result<()> {
     assert_eq!(school.scan(bert, second, 200).await?, Err(Code::SessionNotActive));
     // Handled after the end, but received before it and while the code was good.
     assert_eq!(school.scan(bert, second, 199).await?, Ok(Present));
+    school.settled(Stream::Scans, consumer::SCANS).await;
     let refusals: Vec<Code> = school
         .facts()
         .await?

@@ -37,6 +37,10 @@ async fn messages_are_read_by_sequence_and_by_subject() {
     assert_eq!((&last.payload[..], last.sequence), (&b"3"[..], 3));
     assert!(bus.get(Stream::Scans, 4).await.unwrap().is_none());
     assert!(bus.last(Stream::Facts, &subject::scan_captured()).await.unwrap().is_none());
+    for (from, found) in [(0, Some(1)), (2, Some(2)), (4, None)] {
+        let next = bus.next(Stream::Scans, &subject::scan_captured(), from).await.unwrap();
+        assert_eq!(next.map(|next| next.sequence), found, "from {from}");
+    }
 }
 
 #[tokio::test]
