@@ -98,7 +98,10 @@ async fn an_address_that_is_none_is_said_to_be_so() {
     let config = BusConfig { url: "nats://bro ker:not-a-port".into(), ..BusConfig::default() };
     let refused = Bus::connect(&config, "test").await.unwrap_err();
     assert!(matches!(refused, BusError::Address { .. }), "{refused:?}");
-    let config = BusConfig { namespace: Some("a.b".into()), ..BusConfig::default() };
+    let refused = Bus::connect(&BusConfig::default(), "test").await.unwrap_err();
+    assert!(matches!(refused, BusError::NotConfigured), "{refused:?}");
+    let url = "nats://127.0.0.1:4222".to_owned();
+    let config = BusConfig { url, namespace: Some("a.b".into()), ..BusConfig::default() };
     let refused = Bus::connect(&config, "test").await.unwrap_err();
     assert!(matches!(refused, BusError::Namespace(_)), "{refused:?}");
 }
