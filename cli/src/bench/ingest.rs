@@ -32,7 +32,7 @@ const AIM: f64 = 0.8;
 
 /// Runs it.
 pub async fn run(scope: Scope, config: &Config, report: &mut Report) -> anyhow::Result<()> {
-    let (rounds, frames) = if scope.quick { (2, 300) } else { (7, 1_000) };
+    let (rounds, frames) = if scope.quick { (2, 300) } else { (6, 400) };
     deployment::with(config, &[Service::Ingest], async |deployment| {
         let school = School::found(deployment, 0).await?;
         let bench = Bench {
