@@ -50,8 +50,8 @@ fn run_blocking(command: Models, config: &Config) -> anyhow::Result<()> {
         }
         Models::Pull { pack, from } => {
             let pack = named(pack, config)?;
-            let mut say = |line: &str| println!("{line}");
-            let mut fetcher = Fetcher::new(&dir, &mut say)?;
+            let say = |line: &str| println!("{line}");
+            let mut fetcher = Fetcher::new(&dir, &say)?;
             fetcher.runtime()?;
             fetcher.pack(&pack, from.as_deref())?;
             println!("{} is ready in {}", pack.name, dir.pack_dir(&pack).display());

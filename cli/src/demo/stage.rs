@@ -43,8 +43,8 @@ pub async fn models(config: &Config) -> anyhow::Result<Photographs> {
     let face = config.face.clone();
     tokio::task::spawn_blocking(move || {
         let dir = face.models_dir();
-        let mut say = |line: &str| println!("        {line}");
-        let mut fetcher = Fetcher::new(&dir, &mut say)?;
+        let say = |line: &str| println!("        {line}");
+        let mut fetcher = Fetcher::new(&dir, &say)?;
         fetcher.runtime()?;
         fetcher.pack(&face.pack()?, None)?;
         read(&fetcher.photographs()?)
