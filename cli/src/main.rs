@@ -2,6 +2,8 @@
 
 // A binary has no outside: here `pub` says that other modules use it. And this is the one crate that talks to a terminal.
 #![allow(unreachable_pub, clippy::print_stdout, clippy::print_stderr)]
+// The demo and the benchmarks, which a slim binary does not have, use more of the modules than the rest.
+#![cfg_attr(not(feature = "face"), allow(dead_code))]
 
 mod admin;
 #[cfg(feature = "face")]
