@@ -3,7 +3,7 @@
 use crate::harness::{SOON, School, at, face, towards};
 use anyhow::{Context, Result};
 use rollcall_attendance_worker::{AttendanceConfig, consumer};
-use rollcall_bus::{BusConfig, Message};
+use rollcall_bus::Message;
 use rollcall_schemas::{
     code::Code,
     fact::{AttendanceStatus::*, Evidence},
@@ -15,10 +15,6 @@ use rollcall_schemas::{
 use rollcall_store::ledger::balance;
 use rollcall_test_support::{TestBroker, eventually, own_postgres};
 use serde_json::json;
-use tokio::{
-    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
-    net::TcpStream,
-};
 
 #[tokio::test]
 async fn what_comes_while_the_database_is_away_is_recorded_when_it_happened() -> Result<()> {
@@ -95,7 +91,7 @@ async fn a_rewound_consumer_changes_nothing() -> Result<()> {
         (Stream::Frames, consumer::LEDGER),
     ];
     for (stream, durable) in places {
-        forget_place(&school.broker.config(), stream, durable).await?;
+        school.broker.forget_place(stream, durable).await;
         assert_eq!(school.bus.consumer(stream, durable).await?, None);
     }
     let worker = school.work();
@@ -105,30 +101,6 @@ async fn a_rewound_consumer_changes_nothing() -> Result<()> {
     let after = (school.rows(session).await?, school.facts().await?, balance(&school.pool).await?);
     assert_eq!(after, before);
     Ok(worker.stop(SOON).await?)
-}
-
-/// Deletes a durable consumer, so that the next one of that name begins at the first message. The log has no such
-/// operation, on purpose, so this speaks to the broker itself (NATS client protocol).
-async fn forget_place(config: &BusConfig, stream: Stream, durable: &str) -> Result<()> {
-    let (credentials, address) = config
-        .url
-        .strip_prefix("nats://")
-        .and_then(|rest| rest.rsplit_once('@'))
-        .context("nats://user:password@host:port")?;
-    let (user, pass) = credentials.split_once(':').context("user:password")?;
-    let namespace = config.namespace.as_deref().context("tests have namespaces")?;
-    let mut socket = BufReader::new(TcpStream::connect(address).await?);
-    let connect = json!({ "user": user, "pass": pass, "verbose": false, "pedantic": false });
-    let subject = format!("$JS.API.CONSUMER.DELETE.{namespace}_{}.{durable}", stream.name());
-    let commands = format!("CONNECT {connect}\r\nSUB answer 1\r\nPUB {subject} answer 0\r\n\r\n");
-    socket.get_mut().write_all(commands.as_bytes()).await?;
-    let mut line = String::new();
-    while !line.contains("\"success\"") {
-        anyhow::ensure!(!line.contains("-ERR") && !line.contains("\"error\""), "{line}");
-        line.clear();
-        anyhow::ensure!(socket.read_line(&mut line).await? > 0, "the broker hung up");
-    }
-    Ok(())
 }
 
 #[tokio::test]
