@@ -14,6 +14,7 @@ use http::{HeaderValue, Method, StatusCode, header::ALLOW};
 use rollcall_schemas::{
     id::{ClassId, SessionId, UserId},
     role::Role::{self, Admin, Operator, Student, Teacher},
+    scope::Scope::{self, AttendanceRead, ClassesRead, EventsRead, PeopleRead, PeopleWrite},
 };
 use rollcall_service::{auth::Principal, http::Problem};
 use rollcall_store::{PgConnection, classes, enrolments, session_views};
@@ -30,6 +31,15 @@ pub struct Rule {
     pub who: Who,
     /// What of it must be the caller's own.
     pub ownership: Ownership,
+    /// The scope that lets an integration's API key in; none does where there is none.
+    pub scope: Option<Scope>,
+}
+
+impl Rule {
+    /// The same, open to API keys of that scope too.
+    const fn or_key(self, scope: Scope) -> Self {
+        Self { scope: Some(scope), ..self }
+    }
 }
 
 /// Who may call a route.
@@ -63,7 +73,7 @@ const TEACHING: Who = Who::Users(&[Admin, Teacher]);
 const STAFF_AND_TEACHERS: Who = Who::Users(&[Admin, Operator, Teacher]);
 
 const fn rule(method: &'static str, path: &'static str, who: Who, ownership: Ownership) -> Rule {
-    Rule { method, path, who, ownership }
+    Rule { method, path, who, ownership, scope: None }
 }
 
 /// The table.
@@ -75,33 +85,33 @@ pub const RULES: &[Rule] = &[
     rule("GET",    "/.well-known/jwks.json",                    Who::Anyone,                 Ownership::Any),
     rule("GET",    "/api/v1/status",                            Who::Anyone,                 Ownership::Any),
 
-    rule("GET",    "/api/v1/users",                             STAFF,                       Ownership::Any),
-    rule("POST",   "/api/v1/users",                             STAFF,                       Ownership::Narrowed),
+    rule("GET",    "/api/v1/users",                             STAFF,                       Ownership::Any).or_key(PeopleRead),
+    rule("POST",   "/api/v1/users",                             STAFF,                       Ownership::Narrowed).or_key(PeopleWrite),
     rule("GET",    "/api/v1/users/profile",                     EVERYBODY,                   Ownership::Any),
     rule("PUT",    "/api/v1/users/profile",                     EVERYBODY,                   Ownership::Any),
     rule("GET",    "/api/v1/users/classes",                     Who::Users(&[Teacher]),      Ownership::Narrowed),
     rule("GET",    "/api/v1/users/enrollments",                 Who::Users(&[Student]),      Ownership::Narrowed),
-    rule("GET",    "/api/v1/users/{id}",                        STAFF,                       Ownership::Any),
-    rule("PUT",    "/api/v1/users/{id}",                        STAFF,                       Ownership::Narrowed),
-    rule("DELETE", "/api/v1/users/{id}",                        STAFF,                       Ownership::Narrowed),
+    rule("GET",    "/api/v1/users/{id}",                        STAFF,                       Ownership::Any).or_key(PeopleRead),
+    rule("PUT",    "/api/v1/users/{id}",                        STAFF,                       Ownership::Narrowed).or_key(PeopleWrite),
+    rule("DELETE", "/api/v1/users/{id}",                        STAFF,                       Ownership::Narrowed).or_key(PeopleWrite),
 
-    rule("GET",    "/api/v1/students",                          STAFF_AND_TEACHERS,          Ownership::Narrowed),
-    rule("POST",   "/api/v1/students",                          STAFF,                       Ownership::Any),
-    rule("GET",    "/api/v1/students/{id}",                     EVERYBODY,                   Ownership::Person("id")),
-    rule("PUT",    "/api/v1/students/{id}",                     STAFF,                       Ownership::Any),
-    rule("DELETE", "/api/v1/students/{id}",                     STAFF,                       Ownership::Any),
+    rule("GET",    "/api/v1/students",                          STAFF_AND_TEACHERS,          Ownership::Narrowed).or_key(PeopleRead),
+    rule("POST",   "/api/v1/students",                          STAFF,                       Ownership::Any).or_key(PeopleWrite),
+    rule("GET",    "/api/v1/students/{id}",                     EVERYBODY,                   Ownership::Person("id")).or_key(PeopleRead),
+    rule("PUT",    "/api/v1/students/{id}",                     STAFF,                       Ownership::Any).or_key(PeopleWrite),
+    rule("DELETE", "/api/v1/students/{id}",                     STAFF,                       Ownership::Any).or_key(PeopleWrite),
     rule("POST",   "/api/v1/students/{id}/faces",               STAFF,                       Ownership::Any),
     rule("DELETE", "/api/v1/students/{id}/faces",               STAFF,                       Ownership::Any),
 
-    rule("GET",    "/api/v1/classes",                           EVERYBODY,                   Ownership::Narrowed),
+    rule("GET",    "/api/v1/classes",                           EVERYBODY,                   Ownership::Narrowed).or_key(ClassesRead),
     rule("POST",   "/api/v1/classes",                           TEACHING,                    Ownership::Narrowed),
-    rule("GET",    "/api/v1/classes/{id}",                      EVERYBODY,                   Ownership::Class("id")),
+    rule("GET",    "/api/v1/classes/{id}",                      EVERYBODY,                   Ownership::Class("id")).or_key(ClassesRead),
     rule("PUT",    "/api/v1/classes/{id}",                      TEACHING,                    Ownership::Class("id")),
     rule("DELETE", "/api/v1/classes/{id}",                      TEACHING,                    Ownership::Class("id")),
     rule("GET",    "/api/v1/classes/{id}/settings",             STAFF_AND_TEACHERS,          Ownership::Class("id")),
     rule("PUT",    "/api/v1/classes/{id}/settings",             TEACHING,                    Ownership::Class("id")),
     rule("POST",   "/api/v1/classes/{id}/enroll",               Who::Users(&[Student]),      Ownership::Any),
-    rule("GET",    "/api/v1/classes/{id}/students",             STAFF_AND_TEACHERS,          Ownership::Class("id")),
+    rule("GET",    "/api/v1/classes/{id}/students",             STAFF_AND_TEACHERS,          Ownership::Class("id")).or_key(PeopleRead),
     rule("POST",   "/api/v1/classes/{id}/students",             STAFF_AND_TEACHERS,          Ownership::Class("id")),
     rule("DELETE", "/api/v1/classes/{id}/students/{studentId}", STAFF_AND_TEACHERS,          Ownership::Class("id")),
     rule("PUT",    "/api/v1/classes/{id}/cameras/{cameraId}",   STAFF,                       Ownership::Any),
@@ -115,18 +125,26 @@ pub const RULES: &[Rule] = &[
     rule("POST",   "/api/v1/cameras/{id}/keys",                 ADMIN,                       Ownership::Any),
     rule("DELETE", "/api/v1/cameras/{id}/keys/{keyId}",         ADMIN,                       Ownership::Any),
 
+    rule("GET",    "/api/v1/cameras/{id}/keys",                 ADMIN,                       Ownership::Any),
+    rule("POST",   "/api/v1/cameras/{id}/keys/{keyId}/rotate",  ADMIN,                       Ownership::Any),
+
+    rule("GET",    "/api/v1/api-keys",                          ADMIN,                       Ownership::Any),
+    rule("POST",   "/api/v1/api-keys",                          ADMIN,                       Ownership::Any),
+    rule("DELETE", "/api/v1/api-keys/{keyId}",                  ADMIN,                       Ownership::Any),
+    rule("POST",   "/api/v1/api-keys/{keyId}/rotate",           ADMIN,                       Ownership::Any),
+
     rule("POST",   "/api/v1/sessions",                          TEACHING,                    Ownership::Narrowed),
-    rule("GET",    "/api/v1/sessions/class/{classId}",          EVERYBODY,                   Ownership::Class("classId")),
-    rule("GET",    "/api/v1/sessions/{id}",                     EVERYBODY,                   Ownership::Session("id")),
+    rule("GET",    "/api/v1/sessions/class/{classId}",          EVERYBODY,                   Ownership::Class("classId")).or_key(ClassesRead),
+    rule("GET",    "/api/v1/sessions/{id}",                     EVERYBODY,                   Ownership::Session("id")).or_key(ClassesRead),
     rule("PUT",    "/api/v1/sessions/{id}/start",               TEACHING,                    Ownership::Session("id")),
     rule("PUT",    "/api/v1/sessions/{id}/end",                 TEACHING,                    Ownership::Session("id")),
     rule("GET",    "/api/v1/sessions/{id}/qr",                  STAFF_AND_TEACHERS,          Ownership::Session("id")),
     rule("POST",   "/api/v1/sessions/{id}/qr",                  TEACHING,                    Ownership::Session("id")),
 
-    rule("GET",    "/api/v1/attendance/session/{id}",           STAFF_AND_TEACHERS,          Ownership::Session("id")),
-    rule("GET",    "/api/v1/attendance/student/{id}",           EVERYBODY,                   Ownership::Person("id")),
+    rule("GET",    "/api/v1/attendance/session/{id}",           STAFF_AND_TEACHERS,          Ownership::Session("id")).or_key(AttendanceRead),
+    rule("GET",    "/api/v1/attendance/student/{id}",           EVERYBODY,                   Ownership::Person("id")).or_key(AttendanceRead),
     rule("GET",    "/api/v1/reviews",                           STAFF_AND_TEACHERS,          Ownership::Narrowed),
-    rule("GET",    "/api/v1/events",                            EVERYBODY,                   Ownership::Narrowed),
+    rule("GET",    "/api/v1/events",                            EVERYBODY,                   Ownership::Narrowed).or_key(EventsRead),
     rule("GET",    "/api/v1/requests/{id}",                     EVERYBODY,                   Ownership::Narrowed),
 ];
 
@@ -142,12 +160,18 @@ pub(crate) async fn enforce(
     let Some(rule) = find(method, path.as_str()) else { return Ok(not_a_route(path.as_str())) };
     if let Who::Users(roles) = rule.who {
         let caller = match api.authenticator().authenticate(request.headers())? {
-            Principal::User(user) => Caller(user),
+            Principal::User(user) => {
+                user.require(roles)?;
+                Caller::User(user)
+            }
+            Principal::Integration(key) if rule.scope.is_some_and(|scope| key.scopes.contains(&scope)) => {
+                Caller::Integration(key)
+            }
+            Principal::Integration(_) => return Err(out_of_scope(rule).into()),
             Principal::Camera(_) => {
                 return Err(Problem::forbidden("a camera may only push its own frames").into());
             }
         };
-        caller.0.require(roles)?;
         if matches!(caller.role(), Teacher | Student) {
             check_ownership(&api, rule.ownership, &caller, &parameters).await?;
         }
@@ -158,6 +182,13 @@ pub(crate) async fn enforce(
 
 fn find(method: &Method, path: &str) -> Option<&'static Rule> {
     RULES.iter().find(|rule| rule.path == path && rule.method == method.as_str())
+}
+
+fn out_of_scope(rule: &Rule) -> Problem {
+    match rule.scope {
+        Some(scope) => Problem::forbidden(format!("this needs an API key with the scope {scope}")),
+        None => Problem::forbidden("this is not for API keys: sign in as a user"),
+    }
 }
 
 /// A method that the path does not have, or a path that is not in the table.

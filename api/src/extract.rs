@@ -48,17 +48,30 @@ fn camel_case(path: &str) -> String {
     name
 }
 
-/// The signed-in user that [`crate::access::enforce`] let in.
+/// Whoever [`crate::access::enforce`] let in.
 #[derive(Clone, Debug)]
-pub(crate) struct Caller(pub(crate) auth::User);
+pub(crate) enum Caller {
+    /// A signed-in user.
+    User(auth::User),
+    /// Another program, with a key whose scopes cover the route.
+    Integration(auth::Integration),
+}
 
 impl Caller {
+    /// The user. An integration goes by the id of its key, which is nobody's account.
     pub(crate) fn id(&self) -> UserId {
-        self.0.user_id
+        match self {
+            Caller::User(user) => user.user_id,
+            Caller::Integration(key) => UserId(key.key_id.0),
+        }
     }
 
+    /// The role. Within its scopes an integration does what an operator does.
     pub(crate) fn role(&self) -> Role {
-        self.0.role
+        match self {
+            Caller::User(user) => user.role,
+            Caller::Integration(_) => Role::Operator,
+        }
     }
 
     /// The caller, if they are a teacher: what narrows a list to their own.

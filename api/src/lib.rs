@@ -15,6 +15,7 @@
 
 pub mod access;
 
+mod api_keys;
 mod ask;
 mod attendance;
 mod auth;
@@ -25,6 +26,7 @@ mod config;
 mod error;
 mod events;
 mod extract;
+mod feeds;
 mod keys;
 mod listing;
 mod openapi;
@@ -60,6 +62,7 @@ fn routes(config: &ApiConfig) -> OpenApiRouter<Api> {
         .merge(students::routes(config))
         .merge(classes::routes())
         .merge(cameras::routes())
+        .merge(api_keys::routes())
         .merge(sessions::routes())
         .merge(attendance::routes())
         .merge(events::routes())

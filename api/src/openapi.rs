@@ -75,7 +75,9 @@ fn describe(operation: &mut Operation, rule: &Rule) {
     if operation.security.is_some() {
         return; // The document was completed before and merged with another since.
     }
-    operation.security = Some(vec![SecurityRequirement::new::<_, [&str; 0], &str>("token", [])]);
+    let schemes = ["token"].into_iter().chain(rule.scope.map(|_| "apiKey"));
+    operation.security =
+        Some(schemes.map(|name| SecurityRequirement::new::<_, [&str; 0], &str>(name, [])).collect());
     let roles: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();
     let own = match rule.ownership {
         Ownership::Any => "",
@@ -83,7 +85,8 @@ fn describe(operation: &mut Operation, rule: &Rule) {
         Ownership::Person(_) => " Teachers: students of their own classes. Students: themselves.",
         Ownership::Narrowed => " Narrowed to what the caller may see and do.",
     };
-    let who = format!("Roles: {}.{own}", roles.join(", "));
+    let key = rule.scope.map(|scope| format!(" API keys: scope `{scope}`.")).unwrap_or_default();
+    let who = format!("Roles: {}.{own}{key}", roles.join(", "));
     let description = operation.description.take().filter(|text| !text.is_empty());
     operation.description = Some(description.map_or(who.clone(), |text| format!("{text}\n\n{who}")));
 }

@@ -2,12 +2,18 @@
 //! events.
 
 use crate::{
-    auth::SignInRates, config::ApiConfig, error::ApiError, events::EventHub, keys, passwords::Passwords,
+    api_keys::{NoteKeyUses, note_own_uses},
+    auth::SignInRates,
+    config::ApiConfig,
+    error::ApiError,
+    events::EventHub,
+    feeds, keys,
+    passwords::Passwords,
 };
 use chrono::TimeDelta;
 use rollcall_bus::{Bus, BusError, Feed, Message, PublishError};
 use rollcall_schemas::{
-    feed::{AuthEntry, AuthFact},
+    feed::{AuthEntry, AuthFact, FeedEntry},
     header,
 };
 use rollcall_service::{
@@ -22,12 +28,15 @@ use rollcall_store::{
     outbox::{self, DeliverError, OutboxMessage},
 };
 use std::{convert::Infallible, io, ops::DerefMut, sync::Arc, time::Duration};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 /// How often messages that were left behind are looked for, and how old they must be not to be in hand elsewhere.
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
 const LEFT_BEHIND_AFTER: TimeDelta = TimeDelta::seconds(10);
 const SWEEP_AT_MOST: i64 = 500;
+/// How often it is written when keys were used.
+const NOTE_USES_EVERY: Duration = Duration::from_secs(60);
 /// How long to wait before the signing key is published again after it failed.
 const KEY_RETRY: Duration = Duration::from_secs(1);
 
@@ -228,10 +237,41 @@ impl Api {
             stop.run_until_cancelled(api.sweep()).await;
             Ok::<_, Infallible>(())
         });
+        let (api, stop) = (self.clone(), lifecycle.soft_stop());
+        let cameras = self.bus().feed(None, None, lifecycle.soft_stop());
+        lifecycle.spawn("feeds", async move {
+            let keys = api.0.keys.clone();
+            stop.run_until_cancelled(feeds::keep_told(api, keys, cameras)).await;
+            Ok::<_, Infallible>(())
+        });
+        let (api, stop) = (self.clone(), lifecycle.soft_stop());
+        lifecycle.spawn("key-uses", async move {
+            let handler = Arc::new(NoteKeyUses(api.clone()));
+            api.bus().consume(NoteKeyUses::consumer(), handler, stop).await
+        });
+        let (api, stop) = (self.clone(), lifecycle.soft_stop());
+        lifecycle.spawn("own-key-uses", async move {
+            api.note_uses(stop).await;
+            Ok::<_, Infallible>(())
+        });
+    }
+
+    /// Writes now and then which keys were used, and at the end what is left.
+    async fn note_uses(&self, stop: CancellationToken) {
+        let mut ticks = tokio::time::interval(NOTE_USES_EVERY);
+        loop {
+            let goes_on = stop.run_until_cancelled(ticks.tick()).await.is_some();
+            if let Err(error) = note_own_uses(self).await {
+                tracing::debug!(%error, "uses of keys are not written; the next use of each will be");
+            }
+            if !goes_on {
+                return;
+            }
+        }
     }
 
     /// Tells everybody the public key, however long it takes.
-    async fn publish_key(&self) {
+    pub(crate) async fn publish_key(&self) {
         while let Err(error) = self.tell_key().await {
             tracing::warn!(%error, "the signing key cannot be published yet");
             tokio::time::sleep(KEY_RETRY).await;
@@ -247,7 +287,9 @@ impl Api {
                 retires_at: None,
             },
         };
-        self.commit(self.begin().await?, vec![OutboxMessage::feed(&entry)]).await
+        let mut tx = self.begin().await?;
+        outbox::forget_feed_entries(&mut tx, &entry.subject()).await?;
+        self.commit(tx, vec![OutboxMessage::feed(&entry)]).await
     }
 
     /// A revision for entries whose changes are not counted in a row: microseconds since 1970.

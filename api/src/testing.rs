@@ -74,24 +74,21 @@ impl TestApi {
 
     /// Starts on servers of the test's own.
     pub(crate) async fn start_on(config: ApiConfig, bus: Bus, database_url: &str) -> Self {
-        let config =
-            ApiConfig { bcrypt_cost: 4, ask_deadline_ms: config.ask_deadline_ms.min(2_000), ..config };
         let (pool, clock) = (rollcall_store::open(database_url, 8).unwrap(), test_clock());
-        let deps = ApiDeps {
-            pool: pool.clone(),
-            bus: bus.clone(),
-            clock: clock.clone(),
-            entropy: Entropy::seeded(7),
-            token: TokenConfig::default(),
-            health: HealthRegistry::default(),
-        };
         let lifecycle = Lifecycle::new("test");
-        let api = Api::start(config, deps, &lifecycle).await.unwrap();
-        tokio::time::timeout(SOON, api.ready()).await.expect("the signing key is published");
+        let deps = deps(pool.clone(), bus.clone(), clock.clone(), Entropy::seeded(7));
+        let api = start_api(config, deps, &lifecycle).await;
         let (routes, document) = router(&api).split_for_parts();
         let edge = TestEdge::serve(routes.merge(docs(document)), clock.clone()).await;
         let school = School::found(&api, &pool, &clock).await;
         Self { api, bus, clock, database_url: database_url.to_owned(), lifecycle, edge, school }
+    }
+
+    /// Starts another api on the same database and another log.
+    pub(crate) async fn start_another(&self, bus: Bus) {
+        let pool = rollcall_store::open(&self.database_url, 8).unwrap();
+        let deps = deps(pool, bus, self.clock.clone(), Entropy::seeded(13));
+        start_api(ApiConfig::default(), deps, &self.lifecycle).await;
     }
 
     /// A client with a fresh token of this person.
@@ -163,6 +160,17 @@ impl TestApi {
         let (bus, stop) = (self.bus.clone(), self.lifecycle.soft_stop());
         self.lifecycle.spawn("worker", async move { bus.consume(spec, worker, stop).await });
     }
+}
+
+fn deps(pool: Pool<Postgres>, bus: Bus, clock: Clock, entropy: Entropy) -> ApiDeps {
+    ApiDeps { pool, bus, clock, entropy, token: TokenConfig::default(), health: HealthRegistry::default() }
+}
+
+async fn start_api(config: ApiConfig, deps: ApiDeps, lifecycle: &Lifecycle) -> Api {
+    let config = ApiConfig { bcrypt_cost: 4, ask_deadline_ms: config.ask_deadline_ms.min(2_000), ..config };
+    let api = Api::start(config, deps, lifecycle).await.unwrap();
+    tokio::time::timeout(SOON, api.ready()).await.expect("the signing key is published");
+    api
 }
 
 struct Worker<F> {

@@ -56,6 +56,10 @@ impl Door {
         }))
     }
 
+    pub(crate) fn authenticator(&self) -> &Authenticator {
+        &self.0.authenticator
+    }
+
     /// Who is calling. Someone unknown may only be unknown as yet.
     fn caller(&self, headers: &HeaderMap) -> Result<Principal, Problem> {
         self.0.authenticator.authenticate(headers).map_err(|problem| self.unless_starting(problem))
@@ -66,6 +70,7 @@ impl Door {
         match self.caller(headers)? {
             Principal::User(user) => Ok(user),
             Principal::Camera(_) => Err(Problem::forbidden("a camera may only push its own frames")),
+            Principal::Integration(_) => Err(Problem::forbidden("only a user may do this")),
         }
     }
 

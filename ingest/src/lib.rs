@@ -19,6 +19,7 @@ mod config;
 mod frame;
 mod http;
 mod inspect;
+mod key_uses;
 mod knowledge;
 mod rate;
 pub mod replay;
@@ -36,7 +37,7 @@ use rollcall_service::{
     health::HealthRegistry,
     lifecycle::Lifecycle,
 };
-use std::time::Duration;
+use std::{convert::Infallible, time::Duration};
 use utoipa_axum::router::OpenApiRouter;
 
 /// How long looking at what is already known may take.
@@ -68,7 +69,14 @@ pub struct Ingest {
 pub fn start(config: IngestConfig, deps: IngestDeps, lifecycle: &Lifecycle) -> Ingest {
     let knowledge = Knowledge::follow(&deps.bus, config.snapshot_folder.as_deref(), lifecycle);
     watch_health(&deps, &knowledge);
-    Ingest { router: http::router(Door::new(config, deps, knowledge)) }
+    let (bus, entropy, stop) = (deps.bus.clone(), deps.entropy.clone(), lifecycle.soft_stop());
+    let door = Door::new(config, deps, knowledge);
+    let report = key_uses::report(door.authenticator().clone(), bus, entropy, stop);
+    lifecycle.spawn("key-uses", async move {
+        report.await;
+        Ok::<_, Infallible>(())
+    });
+    Ingest { router: http::router(door) }
 }
 
 /// The OpenAPI document of the routes.

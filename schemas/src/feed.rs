@@ -6,6 +6,7 @@
 use crate::{
     embedding::Embedding,
     id::{ApiKeyId, CameraId, UserId},
+    scope::Scope,
     subject::{self, Stream, Subject},
 };
 use chrono::{DateTime, Utc};
@@ -115,14 +116,17 @@ pub enum AuthFact {
         /// After this, tokens it signed are no longer taken.
         retires_at: Option<DateTime<Utc>>,
     },
-    /// An API key of a camera.
+    /// An API key.
     ApiKey {
         /// Its public part.
         key_id: ApiKeyId,
         /// SHA-256 of its secret, in hexadecimal.
         secret_sha256: String,
-        /// The camera that it stands for.
-        camera_id: CameraId,
+        /// The camera that it stands for; absent for an integration.
+        camera_id: Option<CameraId>,
+        /// What it may do. Entries from before there were scopes are those of cameras.
+        #[serde(default = "scopes_of_a_camera")]
+        scopes: Vec<Scope>,
         /// After this it is no longer taken.
         expires_at: Option<DateTime<Utc>>,
         /// Whether it was revoked: the tombstone.
@@ -137,11 +141,15 @@ pub enum AuthFact {
     },
 }
 
+fn scopes_of_a_camera() -> Vec<Scope> {
+    vec![Scope::FramesPush]
+}
+
 impl fmt::Debug for AuthFact {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             AuthFact::SigningKey { kid, .. } => write!(f, "SigningKey({kid})"),
-            AuthFact::ApiKey { key_id, camera_id, .. } => write!(f, "ApiKey({key_id} of {camera_id})"),
+            AuthFact::ApiKey { key_id, scopes, .. } => write!(f, "ApiKey({key_id} for {scopes:?})"),
             AuthFact::Revocation { user_id, issued_before } => {
                 write!(f, "Revocation({user_id} before {issued_before})")
             }
@@ -195,5 +203,25 @@ impl FeedEntry for ControlEntry {
 
     fn subject(&self) -> Subject {
         subject::control()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_from_before_there_were_scopes_is_a_cameras() {
+        let id = uuid::Uuid::nil();
+        let stored = serde_json::json!({
+            "revision": 1, "kind": "api_key", "key_id": id, "secret_sha256": "00", "camera_id": id,
+            "expires_at": null, "revoked": false,
+        });
+        let AuthEntry { fact: AuthFact::ApiKey { camera_id, scopes, .. }, .. } =
+            serde_json::from_value(stored).unwrap()
+        else {
+            panic!("it is a key");
+        };
+        assert_eq!((camera_id, scopes), (Some(CameraId(id)), vec![Scope::FramesPush]));
     }
 }

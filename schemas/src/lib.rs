@@ -19,6 +19,7 @@ pub mod outcome;
 pub mod request;
 pub mod role;
 pub mod scan;
+pub mod scope;
 pub mod sighting;
 pub mod subject;
 

@@ -4,7 +4,7 @@ use crate::{
     embedding::Embedding,
     frame::{ImageType, rfc3339},
     header::{self, HeaderError, HeaderSource, Headers},
-    id::{ClassId, RequestId, SessionId, UserId},
+    id::{ApiKeyId, ClassId, RequestId, SessionId, UserId},
     sighting::Quality,
 };
 use chrono::{DateTime, Utc};
@@ -135,4 +135,20 @@ pub enum SessionCommand {
         /// The session.
         session_id: SessionId,
     },
+}
+
+/// When API keys were last used, to the minute, as one process saw it over a while.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct KeyUses {
+    /// Each key at most once.
+    pub uses: Vec<KeyUse>,
+}
+
+/// When an API key was last used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct KeyUse {
+    /// The key.
+    pub key_id: ApiKeyId,
+    /// The minute.
+    pub used_at: DateTime<Utc>,
 }

@@ -146,16 +146,19 @@ pub enum RequestKind {
     Session,
     /// Everything known of a person's face to be erased: for the attendance worker.
     EraseFaces,
+    /// When API keys were used, to be noted: for the api. Nobody waits for an answer.
+    KeyUses,
 }
 
 impl RequestKind {
     /// Every kind.
-    pub const ALL: [RequestKind; 5] = [
+    pub const ALL: [RequestKind; 6] = [
         RequestKind::EnrolPhoto,
         RequestKind::Recognise,
         RequestKind::StorePhoto,
         RequestKind::Session,
         RequestKind::EraseFaces,
+        RequestKind::KeyUses,
     ];
 
     /// The token in the subject.
@@ -166,6 +169,7 @@ impl RequestKind {
             RequestKind::StorePhoto => "store-photo",
             RequestKind::Session => "session",
             RequestKind::EraseFaces => "erase-faces",
+            RequestKind::KeyUses => "key-uses",
         }
     }
 }

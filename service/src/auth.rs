@@ -3,11 +3,12 @@
 //! What a caller may do is said by the routes; who may sign in, and with what, is the `api`'s.
 
 mod api_key;
+mod key_uses;
 mod principal;
 mod token;
 
 pub use api_key::{API_KEY_HEADER, ApiKey};
-pub use principal::{Authenticator, Camera, KeySource, Principal, User};
+pub use principal::{Authenticator, Camera, Integration, KeySource, Principal, User};
 pub use token::{Claims, SigningKeyError, TokenConfig, TokenSigner, generate_signing_key, jwks};
 
 #[cfg(test)]

@@ -1,14 +1,15 @@
-//! Cameras and their API keys. Written by the api.
+//! Cameras. Written by the api.
 //!
-//! Every change raises the revision, which orders the entries of the CAMERAS and AUTH feeds that tell of it.
+//! Every change raises the revision, which orders the entries of the CAMERAS feed that tell of it.
 
 use crate::{
     StoreError,
     pages::{Page, Paged},
 };
 use chrono::{DateTime, Utc};
-use rollcall_schemas::id::{ApiKeyId, CameraId, OrganisationId};
+use rollcall_schemas::id::{CameraId, OrganisationId};
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 /// A camera.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,30 +56,40 @@ pub struct CameraChange {
     pub max_frames_per_second: Option<i32>,
 }
 
-/// An API key of a camera. The secret is not known here, only its hash.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ApiKey {
-    /// The public part.
-    pub id: ApiKeyId,
-    /// The camera.
-    pub camera_id: CameraId,
-    /// SHA-256 of the secret, in hexadecimal.
-    pub secret_sha256: String,
-    /// Grows with every change.
-    pub revision: i64,
-    /// When it was made.
-    pub created_at: DateTime<Utc>,
-    /// After this it is no longer taken.
-    pub expires_at: Option<DateTime<Utc>>,
-    /// Since when it is no longer taken.
-    pub revoked_at: Option<DateTime<Utc>>,
-}
-
 macro_rules! select_cameras {
     ($rest:literal $(, $argument:expr)* $(,)?) => {
         sqlx::query_as!(
             Camera,
             "SELECT id, name, enabled, max_frames_per_second, revision, created_at FROM cameras " + $rest,
+            $($argument),*
+        )
+    };
+}
+
+struct EvenDeleted {
+    id: CameraId,
+    name: String,
+    enabled: bool,
+    max_frames_per_second: i32,
+    revision: i64,
+    created_at: DateTime<Utc>,
+    deleted: bool,
+}
+
+impl EvenDeleted {
+    fn split(self) -> (Camera, bool) {
+        let Self { id, name, enabled, max_frames_per_second, revision, created_at, deleted } = self;
+        (Camera { id, name, enabled, max_frames_per_second, revision, created_at }, deleted)
+    }
+}
+
+macro_rules! select_even_deleted {
+    ($rest:literal $(, $argument:expr)* $(,)?) => {
+        sqlx::query_as!(
+            EvenDeleted,
+            r#"SELECT id, name, enabled, max_frames_per_second, revision, created_at,
+                      deleted_at IS NOT NULL AS "deleted!"
+               FROM cameras "# + $rest,
             $($argument),*
         )
     };
@@ -154,7 +165,7 @@ pub async fn update(
 }
 
 /// Marks a camera as deleted and takes it away from its classes. `None` when there is none of that id. Its keys are
-/// revoked by [`revoke_keys`].
+/// revoked by [`crate::api_keys::revoke_those_of`].
 ///
 /// # Errors
 /// When the database does not do it.
@@ -187,58 +198,36 @@ pub async fn delete(
     Ok(deleted.fetch_optional(conn).await?)
 }
 
-/// Adds a key; it begins at revision 1.
-///
-/// # Errors
-/// When the database does not do it.
-pub async fn add_key(conn: &mut PgConnection, key: &ApiKey) -> Result<(), StoreError> {
-    sqlx::query!(
-        "INSERT INTO api_keys (id, camera_id, secret_sha256, revision, created_at, expires_at)
-         VALUES ($1, $2, $3, $4, $5, $6)",
-        key.id.0,
-        key.camera_id.0,
-        key.secret_sha256,
-        key.revision,
-        key.created_at,
-        key.expires_at
-    )
-    .execute(conn)
-    .await?;
-    Ok(())
-}
-
-/// The keys of a camera that were not revoked, oldest first.
+/// Every camera there ever was, with whether it was deleted: what the CAMERAS feed must agree with.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn keys(conn: &mut PgConnection, camera: CameraId) -> Result<Vec<ApiKey>, StoreError> {
-    let keys = sqlx::query_as!(
-        ApiKey,
-        "SELECT id, camera_id, secret_sha256, revision, created_at, expires_at, revoked_at FROM api_keys
-         WHERE camera_id = $1 AND revoked_at IS NULL ORDER BY created_at, id",
-        camera.0
-    );
-    Ok(keys.fetch_all(conn).await?)
+pub async fn every(conn: &mut PgConnection) -> Result<Vec<(Camera, bool)>, StoreError> {
+    Ok(select_even_deleted!("ORDER BY id")
+        .fetch_all(conn)
+        .await?
+        .into_iter()
+        .map(EvenDeleted::split)
+        .collect())
 }
 
-/// Revokes one key of a camera, or all of them, and returns those that were not revoked before.
+/// The cameras of these ids, deleted or not, held so that they stay as they are.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn lock_each(conn: &mut PgConnection, ids: &[CameraId]) -> Result<Vec<(Camera, bool)>, StoreError> {
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+    let rows = select_even_deleted!("WHERE id = ANY($1) ORDER BY id FOR UPDATE", &ids);
+    Ok(rows.fetch_all(conn).await?.into_iter().map(EvenDeleted::split).collect())
+}
+
+/// Raises the revision of a camera to `revision`, where it is lower.
 ///
 /// # Errors
 /// When the database does not do it.
-pub async fn revoke_keys(
-    conn: &mut PgConnection,
-    camera: CameraId,
-    only: Option<ApiKeyId>,
-    at: DateTime<Utc>,
-) -> Result<Vec<ApiKey>, StoreError> {
-    let revoked = sqlx::query_as!(
-        ApiKey,
-        "UPDATE api_keys SET revoked_at = $3, revision = revision + 1
-         WHERE camera_id = $1 AND ($2::uuid IS NULL OR id = $2) AND revoked_at IS NULL
-         RETURNING id, camera_id, secret_sha256, revision, created_at, expires_at, revoked_at",
-        camera.0,
-        only.map(|id| id.0),
-        at
-    );
-    Ok(revoked.fetch_all(conn).await?)
+pub async fn raise_revision(conn: &mut PgConnection, id: CameraId, revision: i64) -> Result<(), StoreError> {
+    sqlx::query!("UPDATE cameras SET revision = $2 WHERE id = $1 AND revision < $2", id.0, revision)
+        .execute(conn)
+        .await?;
+    Ok(())
 }

@@ -4,6 +4,7 @@
 //! rows, and hold no rule of the house: rules are in `attendance-worker::policy`, and time and ids come from the caller.
 //! Every query is checked against the schema at compile time (`.sqlx`), and every statement fits an index.
 
+pub mod api_keys;
 pub mod attendance;
 pub mod attendance_views;
 pub mod cameras;

@@ -87,6 +87,22 @@ async fn call(client: &Client, rule: &Rule, path: &str) -> u16 {
     }
 }
 
+/// Two integrations that the api knows: one that may do all that integrations may, and one that reads attendance only.
+async fn integrations(test: &TestApi) -> (Client, Client) {
+    let all: Vec<_> = Scope::ALL.into_iter().filter(|scope| *scope != Scope::FramesPush).collect();
+    let mut clients = Vec::new();
+    for scopes in [json!(all), json!([Scope::AttendanceRead])] {
+        let new = json!({ "name": "Integration", "scopes": scopes });
+        let issued = test.admin().post("/api/v1/api-keys", &new).await;
+        let client = test.edge.client().with_api_key(issued.data()["apiKey"].as_str().unwrap());
+        let known = || async { (client.get("/api/v1/auth/me").await.status.as_u16() == 403).then_some(()) };
+        rollcall_test_support::eventually("the key is known", crate::testing::SOON, known).await;
+        clients.push(client);
+    }
+    let [able, unable] = clients.try_into().unwrap();
+    (able, unable)
+}
+
 /// Deleting is tried on what does not exist, so that the order of the rules does not matter.
 fn harmless(rule: &Rule, path: &str) -> String {
     let is_own_class = matches!(rule.ownership, Ownership::Class(_)) && rule.path.ends_with("{id}");
@@ -104,6 +120,7 @@ fn harmless(rule: &Rule, path: &str) -> String {
 async fn every_route_lets_in_its_roles_and_nobody_else() {
     let test = TestApi::start_with(impatient()).await;
     let (camera, camera_client) = test.camera().await;
+    let (able, unable) = integrations(&test).await;
     let anonymous = test.edge.client();
     let malformed = anonymous.with_token("not.a.token");
     // Deleting the class comes last: everything else refers to it.
@@ -120,6 +137,19 @@ async fn every_route_lets_in_its_roles_and_nobody_else() {
         assert_eq!(call(&anonymous, rule, &path).await, 401, "{line} without credentials");
         assert_eq!(call(&malformed, rule, &path).await, 401, "{line} with a malformed token");
         assert_eq!(call(&camera_client, rule, &path).await, 403, "{line} by a camera");
+        match rule.scope {
+            Some(scope) => {
+                let status = call(&able, rule, &path).await;
+                assert!(
+                    !REFUSED.contains(&status) && status < 500,
+                    "{line} by a key of scope {scope}: {status}"
+                );
+            }
+            None => assert_eq!(call(&able, rule, &path).await, 403, "{line} by a key of every scope"),
+        }
+        if rule.scope != Some(Scope::AttendanceRead) {
+            assert_eq!(call(&unable, rule, &path).await, 403, "{line} by a key of another scope");
+        }
         for role in [Role::Student, Role::Teacher, Role::Operator, Role::Admin] {
             let user = match role {
                 Role::Admin => test.school.admin,

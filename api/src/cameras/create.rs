@@ -1,6 +1,6 @@
 //! `POST /cameras`.
 
-use super::{CameraData, camera_entry};
+use super::{CameraData, entry};
 use crate::{
     extract::{Body, Caller},
     reply::Reply,
@@ -11,7 +11,10 @@ use axum::extract::State;
 use garde::Validate;
 use rollcall_schemas::id::CameraId;
 use rollcall_service::http::{Success, SuccessEnvelope};
-use rollcall_store::cameras::{self, NewCamera};
+use rollcall_store::{
+    cameras::{self, NewCamera},
+    outbox::OutboxMessage,
+};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -63,6 +66,6 @@ pub(crate) async fn create_camera(
         created_at: api.clock().now(),
     };
     let camera = cameras::create(&mut tx, &camera).await?;
-    api.commit(tx, vec![camera_entry(&camera, false)]).await?;
+    api.commit(tx, vec![OutboxMessage::feed(&entry(&camera, false))]).await?;
     Ok(Success::created("CAMERA_CREATED", CameraData { camera: camera.into() }))
 }

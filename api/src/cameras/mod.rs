@@ -7,15 +7,11 @@ mod one;
 
 use crate::{error::ApiError, state::Api};
 use chrono::{DateTime, Utc};
-use rollcall_schemas::{
-    feed::{AuthEntry, AuthFact, CameraEntry},
-    id::CameraId,
-};
+use rollcall_schemas::{feed::CameraEntry, id::CameraId};
 use rollcall_service::http::Problem;
 use rollcall_store::{
     PgConnection,
-    cameras::{self, ApiKey, Camera},
-    outbox::OutboxMessage,
+    cameras::{self, Camera},
 };
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -25,8 +21,9 @@ pub(crate) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::default()
         .routes(routes!(list::list_cameras, create::create_camera))
         .routes(routes!(one::get_camera, one::update_camera, one::delete_camera))
-        .routes(routes!(keys::create_key))
+        .routes(routes!(keys::list_keys, keys::create_key))
         .routes(routes!(keys::revoke_key))
+        .routes(routes!(keys::rotate_key))
 }
 
 /// A camera as the api shows one.
@@ -67,29 +64,15 @@ pub(crate) async fn find(db: &mut PgConnection, id: CameraId) -> Result<Camera, 
 }
 
 /// The entry that tells of a camera as it is now.
-fn camera_entry(camera: &Camera, deleted: bool) -> OutboxMessage {
-    OutboxMessage::feed(&CameraEntry {
+pub(crate) fn entry(camera: &Camera, deleted: bool) -> CameraEntry {
+    CameraEntry {
         camera_id: camera.id,
         revision: camera.revision.unsigned_abs(),
         name: camera.name.clone(),
         enabled: camera.enabled,
         deleted,
         max_frames_per_second: camera.max_frames_per_second.unsigned_abs(),
-    })
-}
-
-/// The entry that tells of a key as it is now.
-fn key_entry(key: &ApiKey) -> OutboxMessage {
-    OutboxMessage::feed(&AuthEntry {
-        revision: key.revision.unsigned_abs(),
-        fact: AuthFact::ApiKey {
-            key_id: key.id,
-            secret_sha256: key.secret_sha256.clone(),
-            camera_id: key.camera_id,
-            expires_at: key.expires_at,
-            revoked: key.revoked_at.is_some(),
-        },
-    })
+    }
 }
 
 #[cfg(test)]

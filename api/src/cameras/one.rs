@@ -1,31 +1,27 @@
 //! `GET`, `PUT` and `DELETE /cameras/{id}`.
 
-use super::{CameraBody, CameraData, camera_entry, find, key_entry};
-use crate::{extract::Body, reply::Reply, state::Api};
+use super::{CameraBody, CameraData, entry, find};
+use crate::{
+    api_keys::{self, KeyBody},
+    extract::Body,
+    reply::Reply,
+    state::Api,
+};
 use axum::extract::State;
-use chrono::{DateTime, Utc};
 use garde::Validate;
-use rollcall_schemas::id::{ApiKeyId, CameraId};
+use rollcall_schemas::id::CameraId;
 use rollcall_service::http::{Path, Problem, Success, SuccessEnvelope};
-use rollcall_store::cameras::{self, ApiKey, CameraChange};
+use rollcall_store::{
+    api_keys as keys,
+    cameras::{self, CameraChange},
+    outbox::OutboxMessage,
+    pages::Page,
+};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// A key as it is listed: without its secret.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-struct KeyBody {
-    #[schema(value_type = Uuid)]
-    id: ApiKeyId,
-    created_at: DateTime<Utc>,
-    expires_at: Option<DateTime<Utc>>,
-}
-
-impl From<ApiKey> for KeyBody {
-    fn from(key: ApiKey) -> Self {
-        Self { id: key.id, created_at: key.created_at, expires_at: key.expires_at }
-    }
-}
+/// More keys than a camera has; the list has pages.
+const KEYS_SHOWN: i64 = 100;
 
 /// A camera with its keys.
 #[derive(Serialize, ToSchema)]
@@ -46,7 +42,8 @@ pub(crate) struct CameraDetail {
 pub(crate) async fn get_camera(State(api): State<Api>, Path(id): Path<CameraId>) -> Reply<CameraDetail> {
     let mut db = api.connection().await?;
     let camera = find(&mut db, id).await?;
-    let keys = cameras::keys(&mut db, id).await?.into_iter().map(KeyBody::from).collect();
+    let keys = keys::of_camera(&mut db, id, Page { limit: KEYS_SHOWN, offset: 0 }).await?;
+    let keys = keys.rows.into_iter().map(KeyBody::from).collect();
     Ok(Success::ok(CameraDetail { camera: camera.into(), keys }))
 }
 
@@ -86,7 +83,7 @@ pub(crate) async fn update_camera(
     };
     let mut tx = api.begin().await?;
     let camera = cameras::update(&mut tx, id, &change).await?.ok_or_else(|| Problem::not_found("camera"))?;
-    api.commit(tx, vec![camera_entry(&camera, false)]).await?;
+    api.commit(tx, vec![OutboxMessage::feed(&entry(&camera, false))]).await?;
     Ok(Success::ok(CameraData { camera: camera.into() }))
 }
 
@@ -104,9 +101,9 @@ pub(crate) async fn delete_camera(State(api): State<Api>, Path(id): Path<CameraI
     let now = api.clock().now();
     let mut tx = api.begin().await?;
     let camera = cameras::delete(&mut tx, id, now).await?.ok_or_else(|| Problem::not_found("camera"))?;
-    let revoked = cameras::revoke_keys(&mut tx, id, None, now).await?;
-    let mut messages = vec![camera_entry(&camera, true)];
-    messages.extend(revoked.iter().map(key_entry));
+    let revoked = keys::revoke_those_of(&mut tx, id, now).await?;
+    let mut messages = vec![OutboxMessage::feed(&entry(&camera, true))];
+    messages.extend(revoked.iter().map(|key| OutboxMessage::feed(&api_keys::entry(key))));
     api.commit(tx, messages).await?;
     Ok(Success::new(http::StatusCode::OK, "CAMERA_DELETED", CameraData { camera: camera.into() }))
 }

@@ -202,7 +202,7 @@ async fn watch(test: &TestApi, after: Option<u64>) -> impl Stream<Item = Result<
     let (token, _) = test.api.signer().issue(user_id, "admin@school.example", role);
     let mut headers = HeaderMap::new();
     headers.insert("authorization", HeaderValue::from_str(&format!("Bearer {token}")).unwrap());
-    let caller = Caller(User { user_id, role, email: String::new() });
+    let caller = Caller::User(User { user_id, role, email: String::new() });
     let watcher = Watcher::open(&test.api, caller, headers, Filter::default(), after).await.unwrap();
     Box::pin(watcher.into_stream())
 }

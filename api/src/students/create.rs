@@ -1,13 +1,7 @@
 //! `POST /students`.
 
 use super::{StudentData, find};
-use crate::{
-    extract::{Body, Caller},
-    passwords,
-    reply::Reply,
-    state::Api,
-    users,
-};
+use crate::{extract::Body, passwords, reply::Reply, state::Api, users};
 use axum::extract::State;
 use garde::Validate;
 use rollcall_schemas::{id::UserId, role::Role};
@@ -44,7 +38,6 @@ pub(crate) struct NewStudent {
 )]
 pub(crate) async fn create_student(
     State(api): State<Api>,
-    caller: Caller,
     Body(new): Body<NewStudent>,
 ) -> Reply<StudentData> {
     let password_hash = match new.password {
@@ -54,7 +47,7 @@ pub(crate) async fn create_student(
     let mut db = api.connection().await?;
     let student = NewUser {
         id: UserId(api.entropy().uuid_v4()),
-        organisation_id: users::find(&mut db, caller.id()).await?.organisation_id,
+        organisation_id: users::organisation(&mut db).await?,
         email: new.email,
         full_name: new.full_name,
         role: Role::Student,

@@ -1,6 +1,6 @@
 //! `POST /users`.
 
-use super::{UserData, find, may_manage};
+use super::{UserData, find, may_manage, organisation};
 use crate::{
     extract::{Body, Caller},
     passwords,
@@ -53,20 +53,19 @@ pub(crate) async fn create_user(
     Body(new): Body<NewUserBody>,
 ) -> Reply<UserData> {
     may_manage(&caller, new.role)?;
-    let user = add(&api, &caller, new).await?;
+    let user = add(&api, new).await?;
     Ok(Success::created("USER_CREATED", UserData { user: user.into() }))
 }
 
-async fn add(api: &Api, caller: &Caller, new: NewUserBody) -> Result<users::User, crate::error::ApiError> {
+async fn add(api: &Api, new: NewUserBody) -> Result<users::User, crate::error::ApiError> {
     let password_hash = match new.password {
         Some(password) => Some(api.passwords().hash(password).await?),
         None => None,
     };
     let mut db = api.connection().await?;
-    let organisation_id = find(&mut db, caller.id()).await?.organisation_id;
     let user = NewUser {
         id: UserId(api.entropy().uuid_v4()),
-        organisation_id,
+        organisation_id: organisation(&mut db).await?,
         email: new.email,
         full_name: new.full_name,
         role: new.role,

@@ -12,12 +12,12 @@ use crate::{error::ApiError, extract::Caller, state::Api};
 use chrono::{DateTime, Utc};
 use rollcall_schemas::{
     feed::{AuthEntry, AuthFact},
-    id::UserId,
+    id::{OrganisationId, UserId},
     role::Role,
 };
 use rollcall_service::http::Problem;
 use rollcall_store::{
-    PgConnection, classes,
+    PgConnection, classes, organisations,
     outbox::OutboxMessage,
     pages::Page,
     users::{self, User},
@@ -75,6 +75,12 @@ pub(crate) struct UserData {
 /// A person who must exist.
 pub(crate) async fn find(db: &mut PgConnection, id: UserId) -> Result<User, ApiError> {
     Ok(users::find(db, id).await?.ok_or_else(|| Problem::not_found("user"))?)
+}
+
+/// The organisation that new people belong to.
+pub(crate) async fn organisation(db: &mut PgConnection) -> Result<OrganisationId, ApiError> {
+    let found = organisations::find(db).await?;
+    Ok(found.ok_or_else(|| Problem::internal("somebody is signed in, and there is no organisation"))?.id)
 }
 
 /// Refuses an operator who would manage an equal or a better.

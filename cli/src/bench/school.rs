@@ -13,6 +13,7 @@ use rollcall_schemas::{
     outcome::{Answer, OutcomeResult},
     request::{SessionCommand, SessionRequest},
     role::Role,
+    scope::Scope,
     subject::{self, RequestKind},
 };
 use rollcall_service::{
@@ -224,7 +225,8 @@ impl Office<'_> {
         let known_key = AuthFact::ApiKey {
             key_id: key.key_id,
             secret_sha256: key.secret_sha256(),
-            camera_id: camera.id,
+            camera_id: Some(camera.id),
+            scopes: vec![Scope::FramesPush],
             expires_at: None,
             revoked: false,
         };

@@ -22,6 +22,7 @@ pub(super) fn may_push(caller: &Principal, camera: CameraId) -> Result<(), Probl
     match caller {
         Principal::Camera(caller) if caller.camera_id == camera => Ok(()),
         Principal::Camera(_) => Err(Problem::forbidden("a camera may only push its own frames")),
+        Principal::Integration(_) => Err(Problem::forbidden("only a camera's own key pushes its frames")),
         Principal::User(user) => user.require(&[Role::Operator, Role::Admin]),
     }
 }

@@ -1,12 +1,13 @@
 //! Who may push, and how much: keys, roles, cameras, the pause switch, the per-camera limit.
 
 use crate::world::*;
-use chrono::TimeDelta;
+use chrono::{DurationRound, TimeDelta};
 use rollcall_schemas::{
     feed::{AuthEntry, AuthFact, CameraEntry},
     id::CameraId,
+    request::{KeyUse, KeyUses},
     role::Role,
-    subject::Stream,
+    subject::{self, RequestKind, Stream},
 };
 use rollcall_service::auth::ApiKey;
 use rollcall_test_support::{Answer, Client, eventually};
@@ -137,4 +138,23 @@ async fn each_camera_has_a_limit_of_its_own() {
     let answer = push(&yard, YARD, &jpeg(1), world.clock.now()).await;
     assert_eq!(answer.status, 202);
     assert!(answer.headers.contains_key("ratelimit-remaining"));
+}
+
+#[tokio::test]
+async fn uses_of_keys_are_told_together_and_at_the_latest_at_the_end() {
+    let world = World::start().await;
+    for seed in 0..3 {
+        push(&world.camera(), DOOR, &jpeg(seed), world.clock.now()).await.data();
+    }
+    push(&world.client().with_api_key("rck_"), DOOR, &jpeg(1), world.clock.now())
+        .await
+        .refused(401, "AUTH_TOKEN_INVALID");
+    let before = world.last_sequence(Stream::Requests).await;
+    world.front.stop().await;
+    let told =
+        world.bus.last(Stream::Requests, &subject::request(RequestKind::KeyUses)).await.unwrap().unwrap();
+    assert_eq!(told.sequence, before + 1, "one message for all");
+    let KeyUses { uses } = serde_json::from_slice(&told.payload).unwrap();
+    let minute = world.clock.now().duration_trunc(TimeDelta::minutes(1)).unwrap();
+    assert_eq!(uses, [KeyUse { key_id: world.door_key.key_id, used_at: minute }]);
 }

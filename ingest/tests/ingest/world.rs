@@ -9,6 +9,7 @@ use rollcall_schemas::{
     feed::{AuthEntry, AuthFact, CameraEntry, ControlEntry, FeedEntry},
     id::{CameraId, UserId},
     role::Role,
+    scope::Scope,
     subject::Stream,
 };
 use rollcall_service::{
@@ -31,7 +32,7 @@ pub(crate) struct Front {
     pub(crate) health: HealthRegistry,
     pub(crate) router: Router,
     pub(crate) edge: TestEdge,
-    _lifecycle: Lifecycle,
+    lifecycle: Lifecycle,
 }
 
 impl Front {
@@ -46,7 +47,12 @@ impl Front {
         };
         let (router, _) = start(config, deps, &lifecycle).router.split_for_parts();
         let edge = TestEdge::serve(router.clone(), clock.clone()).await;
-        Self { health, router, edge, _lifecycle: lifecycle }
+        Self { health, router, edge, lifecycle }
+    }
+
+    /// Stops what runs beside the routes.
+    pub(crate) async fn stop(&self) {
+        self.lifecycle.stop(SOON).await.unwrap();
     }
 
     /// Waits until every dependency is ready.
@@ -154,7 +160,8 @@ pub(crate) fn key_entry(camera_id: CameraId, key: &ApiKey) -> AuthEntry {
     let fact = AuthFact::ApiKey {
         key_id: key.key_id,
         secret_sha256: key.secret_sha256(),
-        camera_id,
+        camera_id: Some(camera_id),
+        scopes: vec![Scope::FramesPush],
         expires_at: None,
         revoked: false,
     };

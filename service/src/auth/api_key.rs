@@ -1,4 +1,4 @@
-//! API keys of cameras: `rck_<key id>_<secret>`.
+//! API keys of cameras and integrations: `rck_<key id>_<secret>`.
 //!
 //! The id is public and finds the key; the secret is 256 random bits, so one round of SHA-256 protects it at rest as
 //! well as a slow hash would, and lets a camera push many frames a second.

@@ -2,6 +2,7 @@
 
 use super::{
     api_key::{API_KEY_HEADER, ApiKey},
+    key_uses::KeyUses,
     token::{TokenConfig, signed_claims},
 };
 use crate::{clock::Clock, http::Problem};
@@ -13,7 +14,9 @@ use rollcall_schemas::{
     code::Code,
     feed::AuthFact,
     id::{ApiKeyId, CameraId, UserId},
+    request::KeyUse,
     role::Role,
+    scope::Scope,
 };
 use std::{collections::HashMap, sync::Arc};
 
@@ -39,7 +42,7 @@ impl KeySource for HashMap<String, AuthFact> {
     }
 }
 
-/// A signed-in user. As an extractor it refuses cameras (`403`) and everybody unknown (`401`).
+/// A signed-in user. As an extractor it refuses API keys (`403`) and everybody unknown (`401`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
     /// The user.
@@ -69,6 +72,15 @@ pub struct Camera {
     pub key_id: ApiKeyId,
 }
 
+/// Another program, by its API key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Integration {
+    /// The key it used.
+    pub key_id: ApiKeyId,
+    /// What it may do.
+    pub scopes: Vec<Scope>,
+}
+
 /// Whoever is calling. As an extractor it refuses everybody unknown (`401`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Principal {
@@ -76,12 +88,15 @@ pub enum Principal {
     User(User),
     /// A camera with an API key.
     Camera(Camera),
+    /// Another program with an API key.
+    Integration(Integration),
 }
 
-/// Verifies access tokens and API keys. Clones share the keys.
+/// Verifies access tokens and API keys. Clones share the keys, and what is noted of their use.
 #[derive(Clone)]
 pub struct Authenticator {
     keys: Arc<dyn KeySource>,
+    uses: Arc<KeyUses>,
     config: Arc<TokenConfig>,
     clock: Clock,
 }
@@ -89,7 +104,7 @@ pub struct Authenticator {
 impl Authenticator {
     /// Verifies with what `keys` knows, at the time of `clock`.
     pub fn new(keys: impl KeySource, config: TokenConfig, clock: Clock) -> Self {
-        Self { keys: Arc::new(keys), config: Arc::new(config), clock }
+        Self { keys: Arc::new(keys), uses: Arc::default(), config: Arc::new(config), clock }
     }
 
     /// Who is calling, by `Authorization: Bearer` or else by `X-API-Key`.
@@ -104,7 +119,7 @@ impl Authenticator {
             return self.verify_token(token.trim()).map(Principal::User);
         }
         if let Some(value) = headers.get(API_KEY_HEADER) {
-            return self.verify_api_key(value.to_str().unwrap_or_default()).map(Principal::Camera);
+            return self.verify_api_key(value.to_str().unwrap_or_default());
         }
         Err(Problem::unauthenticated("an access token or an API key is needed"))
     }
@@ -128,23 +143,37 @@ impl Authenticator {
         Ok(User { user_id: claims.user_id, role: claims.role, email: claims.email })
     }
 
-    /// The camera of an API key.
+    /// The camera or the integration of an API key.
     ///
     /// # Errors
     /// `401`, the same whether the key is unknown, revoked, expired or has another secret.
-    pub fn verify_api_key(&self, text: &str) -> Result<Camera, Problem> {
+    pub fn verify_api_key(&self, text: &str) -> Result<Principal, Problem> {
         let refused = || Problem::new(Code::AuthTokenInvalid, "the API key is not valid");
         let key = ApiKey::parse(text).ok_or_else(refused)?;
-        match self.keys.find(&format!("api-key/{}", key.key_id)) {
-            Some(AuthFact::ApiKey { key_id, secret_sha256, camera_id, expires_at, revoked: false })
-                if key_id == key.key_id
-                    && key.matches(&secret_sha256)
-                    && expires_at.is_none_or(|end| self.clock.now() < end) =>
-            {
-                Ok(Camera { camera_id, key_id })
+        let known = self.keys.find(&format!("api-key/{}", key.key_id));
+        let Some(AuthFact::ApiKey { key_id, secret_sha256, camera_id, scopes, expires_at, revoked: false }) =
+            known
+        else {
+            return Err(refused());
+        };
+        let now = self.clock.now();
+        let is_good =
+            key_id == key.key_id && key.matches(&secret_sha256) && expires_at.is_none_or(|end| now < end);
+        let principal = match camera_id {
+            _ if !is_good => None,
+            Some(camera_id) => {
+                scopes.contains(&Scope::FramesPush).then_some(Principal::Camera(Camera { camera_id, key_id }))
             }
-            _ => Err(refused()),
-        }
+            None => Some(Principal::Integration(Integration { key_id, scopes })),
+        };
+        let principal = principal.ok_or_else(refused)?;
+        self.uses.note(key_id, now);
+        Ok(principal)
+    }
+
+    /// Which API keys were used since this was last asked, to the minute.
+    pub fn take_key_uses(&self) -> Vec<KeyUse> {
+        self.uses.take()
     }
 
     fn signing_key(&self, kid: &str, now: DateTime<Utc>) -> Option<String> {
@@ -191,7 +220,9 @@ where
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         match Principal::from_request_parts(parts, state).await? {
             Principal::User(user) => Ok(user),
-            Principal::Camera(_) => Err(Problem::forbidden("a camera may only push its own frames")),
+            Principal::Camera(_) | Principal::Integration(_) => {
+                Err(Problem::forbidden("only a user may do this, with an access token"))
+            }
         }
     }
 }
@@ -206,7 +237,9 @@ where
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         match Principal::from_request_parts(parts, state).await? {
             Principal::Camera(camera) => Ok(camera),
-            Principal::User(_) => Err(Problem::forbidden("only a camera may do this, with its API key")),
+            Principal::User(_) | Principal::Integration(_) => {
+                Err(Problem::forbidden("only a camera may do this, with its API key"))
+            }
         }
     }
 }

@@ -17,7 +17,9 @@ use rollcall_schemas::{
     code::Code,
     feed::{AuthFact, FeedEntry},
     id::{CameraId, UserId},
+    request::KeyUse,
     role::Role,
+    scope::Scope,
 };
 use serde_json::{Value, json};
 use std::{collections::HashMap, sync::Arc};
@@ -83,8 +85,14 @@ impl Site {
     fn api_key(&self) -> (ApiKey, AuthFact) {
         let key = ApiKey::generate(&self.entropy);
         let (key_id, secret_sha256) = (key.key_id, key.secret_sha256());
-        let fact =
-            AuthFact::ApiKey { key_id, secret_sha256, camera_id: CAMERA, expires_at: None, revoked: false };
+        let fact = AuthFact::ApiKey {
+            key_id,
+            secret_sha256,
+            camera_id: Some(CAMERA),
+            scopes: vec![Scope::FramesPush],
+            expires_at: None,
+            revoked: false,
+        };
         (key, fact)
     }
 }
@@ -256,7 +264,7 @@ fn an_api_key_stands_for_its_camera() {
     assert_eq!(refused(&key.reveal()), Code::AuthTokenInvalid, "unknown");
     site.learn(fact);
     let camera = site.authenticator.verify_api_key(&key.reveal()).unwrap();
-    assert_eq!(camera, Camera { camera_id: CAMERA, key_id: key.key_id });
+    assert_eq!(camera, Principal::Camera(Camera { camera_id: CAMERA, key_id: key.key_id }));
 
     let (other, _) = site.api_key();
     let id = key.key_id.0.simple().to_string();
@@ -281,15 +289,46 @@ fn an_api_key_stands_for_its_camera() {
 fn an_api_key_expires_and_can_be_revoked() {
     let site = Site::new();
     let (key, fact) = site.api_key();
-    let AuthFact::ApiKey { key_id, secret_sha256, camera_id, .. } = fact else { unreachable!() };
+    let AuthFact::ApiKey { key_id, secret_sha256, camera_id, scopes, .. } = fact else { unreachable!() };
     let with = |expires_at, revoked| {
-        let secret_sha256 = secret_sha256.clone();
-        site.learn(AuthFact::ApiKey { key_id, secret_sha256, camera_id, expires_at, revoked });
+        let (secret_sha256, scopes) = (secret_sha256.clone(), scopes.clone());
+        site.learn(AuthFact::ApiKey { key_id, secret_sha256, camera_id, scopes, expires_at, revoked });
         site.authenticator.verify_api_key(&key.reveal()).is_ok()
     };
     assert!(with(Some(site.clock.now() + TimeDelta::seconds(1)), false));
     assert!(!with(Some(site.clock.now()), false));
     assert!(!with(None, true));
+}
+
+#[test]
+fn a_key_without_a_camera_is_an_integration_with_its_scopes() {
+    let site = Site::new();
+    let (key, mut fact) = site.api_key();
+    let AuthFact::ApiKey { camera_id, scopes, .. } = &mut fact else { unreachable!() };
+    (*camera_id, *scopes) = (None, vec![Scope::PeopleRead]);
+    site.learn(fact.clone());
+    let integration = Integration { key_id: key.key_id, scopes: vec![Scope::PeopleRead] };
+    let verify = || site.authenticator.verify_api_key(&key.reveal());
+    assert_eq!(verify().unwrap(), Principal::Integration(integration));
+
+    let AuthFact::ApiKey { camera_id, .. } = &mut fact else { unreachable!() };
+    *camera_id = Some(CAMERA);
+    site.learn(fact);
+    assert!(verify().is_err(), "a camera's key that may push no frames is good for nothing");
+}
+
+#[test]
+fn uses_of_good_keys_are_noted_to_the_minute() {
+    let site = Site::new();
+    let (key, fact) = site.api_key();
+    let verify = || site.authenticator.verify_api_key(&key.reveal()).is_ok();
+    assert!(!verify());
+    assert_eq!(site.authenticator.take_key_uses(), [], "an unknown key is nobody's");
+    site.learn(fact);
+    let minute = DateTime::from_timestamp(1_699_999_980, 0).unwrap();
+    assert!(verify() && verify());
+    assert_eq!(site.authenticator.take_key_uses(), [KeyUse { key_id: key.key_id, used_at: minute }]);
+    assert_eq!(site.authenticator.take_key_uses(), []);
 }
 
 #[test]
