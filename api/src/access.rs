@@ -33,12 +33,37 @@ pub struct Rule {
     pub ownership: Ownership,
     /// The scope that lets an integration's API key in; none does where there is none.
     pub scope: Option<Scope>,
+    /// What a repeated call does.
+    pub retry: Retry,
+}
+
+/// What a call does that is repeated with the same `Idempotency-Key`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retry {
+    /// The same as the first, by its nature: it reads, sets or deletes.
+    Harmless,
+    /// Nothing: it is answered as the first was.
+    Kept,
+    /// Nothing: the first was answered with a secret, and the answer is not kept.
+    Secret,
+    /// Nothing: the request is the same one in the log, with its outcome.
+    Asked,
 }
 
 impl Rule {
     /// The same, open to API keys of that scope too.
     const fn or_key(self, scope: Scope) -> Self {
         Self { scope: Some(scope), ..self }
+    }
+
+    /// The same, answered with a secret.
+    const fn secret(self) -> Self {
+        Self { retry: Retry::Secret, ..self }
+    }
+
+    /// The same, asked for over the log.
+    const fn asked(self) -> Self {
+        Self { retry: Retry::Asked, ..self }
     }
 }
 
@@ -73,7 +98,8 @@ const TEACHING: Who = Who::Users(&[Admin, Teacher]);
 const STAFF_AND_TEACHERS: Who = Who::Users(&[Admin, Operator, Teacher]);
 
 const fn rule(method: &'static str, path: &'static str, who: Who, ownership: Ownership) -> Rule {
-    Rule { method, path, who, ownership, scope: None }
+    let retry = if matches!(method.as_bytes(), b"POST") { Retry::Kept } else { Retry::Harmless };
+    Rule { method, path, who, ownership, scope: None, retry }
 }
 
 /// The table.
@@ -95,12 +121,21 @@ pub const RULES: &[Rule] = &[
     rule("PUT",    "/api/v1/users/{id}",                        STAFF,                       Ownership::Narrowed).or_key(PeopleWrite),
     rule("DELETE", "/api/v1/users/{id}",                        STAFF,                       Ownership::Narrowed).or_key(PeopleWrite),
 
+    rule("POST",   "/api/v1/users/{id}/restore",                STAFF,                       Ownership::Narrowed).or_key(PeopleWrite),
+    rule("POST",   "/api/v1/users/import",                      STAFF,                       Ownership::Narrowed).or_key(PeopleWrite),
+
+    rule("GET",    "/api/v1/admin/operators",                   ADMIN,                       Ownership::Any),
+    rule("POST",   "/api/v1/admin/operators",                   ADMIN,                       Ownership::Any),
+    rule("GET",    "/api/v1/admin/operators/{id}",              ADMIN,                       Ownership::Any),
+    rule("PUT",    "/api/v1/admin/operators/{id}",              ADMIN,                       Ownership::Any),
+    rule("DELETE", "/api/v1/admin/operators/{id}",              ADMIN,                       Ownership::Any),
+
     rule("GET",    "/api/v1/students",                          STAFF_AND_TEACHERS,          Ownership::Narrowed).or_key(PeopleRead),
     rule("POST",   "/api/v1/students",                          STAFF,                       Ownership::Any).or_key(PeopleWrite),
     rule("GET",    "/api/v1/students/{id}",                     EVERYBODY,                   Ownership::Person("id")).or_key(PeopleRead),
     rule("PUT",    "/api/v1/students/{id}",                     STAFF,                       Ownership::Any).or_key(PeopleWrite),
     rule("DELETE", "/api/v1/students/{id}",                     STAFF,                       Ownership::Any).or_key(PeopleWrite),
-    rule("POST",   "/api/v1/students/{id}/faces",               STAFF,                       Ownership::Any),
+    rule("POST",   "/api/v1/students/{id}/faces",               STAFF,                       Ownership::Any).asked(),
     rule("DELETE", "/api/v1/students/{id}/faces",               STAFF,                       Ownership::Any),
 
     rule("GET",    "/api/v1/classes",                           EVERYBODY,                   Ownership::Narrowed).or_key(ClassesRead),
@@ -122,24 +157,24 @@ pub const RULES: &[Rule] = &[
     rule("GET",    "/api/v1/cameras/{id}",                      STAFF,                       Ownership::Any),
     rule("PUT",    "/api/v1/cameras/{id}",                      STAFF,                       Ownership::Any),
     rule("DELETE", "/api/v1/cameras/{id}",                      STAFF,                       Ownership::Any),
-    rule("POST",   "/api/v1/cameras/{id}/keys",                 ADMIN,                       Ownership::Any),
+    rule("POST",   "/api/v1/cameras/{id}/keys",                 ADMIN,                       Ownership::Any).secret(),
     rule("DELETE", "/api/v1/cameras/{id}/keys/{keyId}",         ADMIN,                       Ownership::Any),
 
     rule("GET",    "/api/v1/cameras/{id}/keys",                 ADMIN,                       Ownership::Any),
-    rule("POST",   "/api/v1/cameras/{id}/keys/{keyId}/rotate",  ADMIN,                       Ownership::Any),
+    rule("POST",   "/api/v1/cameras/{id}/keys/{keyId}/rotate",  ADMIN,                       Ownership::Any).secret(),
 
     rule("GET",    "/api/v1/api-keys",                          ADMIN,                       Ownership::Any),
-    rule("POST",   "/api/v1/api-keys",                          ADMIN,                       Ownership::Any),
+    rule("POST",   "/api/v1/api-keys",                          ADMIN,                       Ownership::Any).secret(),
     rule("DELETE", "/api/v1/api-keys/{keyId}",                  ADMIN,                       Ownership::Any),
-    rule("POST",   "/api/v1/api-keys/{keyId}/rotate",           ADMIN,                       Ownership::Any),
+    rule("POST",   "/api/v1/api-keys/{keyId}/rotate",           ADMIN,                       Ownership::Any).secret(),
 
-    rule("POST",   "/api/v1/sessions",                          TEACHING,                    Ownership::Narrowed),
+    rule("POST",   "/api/v1/sessions",                          TEACHING,                    Ownership::Narrowed).asked(),
     rule("GET",    "/api/v1/sessions/class/{classId}",          EVERYBODY,                   Ownership::Class("classId")).or_key(ClassesRead),
     rule("GET",    "/api/v1/sessions/{id}",                     EVERYBODY,                   Ownership::Session("id")).or_key(ClassesRead),
     rule("PUT",    "/api/v1/sessions/{id}/start",               TEACHING,                    Ownership::Session("id")),
     rule("PUT",    "/api/v1/sessions/{id}/end",                 TEACHING,                    Ownership::Session("id")),
     rule("GET",    "/api/v1/sessions/{id}/qr",                  STAFF_AND_TEACHERS,          Ownership::Session("id")),
-    rule("POST",   "/api/v1/sessions/{id}/qr",                  TEACHING,                    Ownership::Session("id")),
+    rule("POST",   "/api/v1/sessions/{id}/qr",                  TEACHING,                    Ownership::Session("id")).asked(),
 
     rule("GET",    "/api/v1/attendance/session/{id}",           STAFF_AND_TEACHERS,          Ownership::Session("id")).or_key(AttendanceRead),
     rule("GET",    "/api/v1/attendance/student/{id}",           EVERYBODY,                   Ownership::Person("id")).or_key(AttendanceRead),
@@ -180,7 +215,7 @@ pub(crate) async fn enforce(
     Ok(next.run(request).await)
 }
 
-fn find(method: &Method, path: &str) -> Option<&'static Rule> {
+pub(crate) fn find(method: &Method, path: &str) -> Option<&'static Rule> {
     RULES.iter().find(|rule| rule.path == path && rule.method == method.as_str())
 }
 

@@ -40,6 +40,11 @@ impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
 }
 
 impl IdempotencyKey {
+    /// The key, if there is one.
+    pub(crate) fn as_str(&self) -> Option<&str> {
+        self.0.as_deref()
+    }
+
     /// The id of the request: the same for the same key, caller and call, a fresh one without a key. See
     /// [`RequestId::of_key`] for what is a call.
     pub(crate) fn request_id(&self, api: &Api, caller: &Caller, call: &str, content: &[u8]) -> RequestId {

@@ -20,6 +20,7 @@ mod ask;
 mod attendance;
 mod auth;
 pub mod bootstrap;
+mod caching;
 mod cameras;
 mod classes;
 mod config;
@@ -27,9 +28,11 @@ mod error;
 mod events;
 mod extract;
 mod feeds;
+mod idempotency;
 mod keys;
 mod listing;
 mod openapi;
+mod operators;
 mod passwords;
 mod photos;
 mod reply;
@@ -52,13 +55,16 @@ use utoipa_axum::router::OpenApiRouter;
 /// Every route of the api, ready to be mounted beside others and finished with `rollcall_service::http::finish`.
 pub fn router(api: &Api) -> OpenApiRouter {
     let guard = axum::middleware::from_fn_with_state(api.clone(), access::enforce);
-    routes(api.config()).route_layer(guard).with_state(api.clone())
+    let once = axum::middleware::from_fn_with_state(api.clone(), idempotency::once);
+    // The guard is outside: only who may call at all begins a call.
+    routes(api.config()).route_layer(once).route_layer(guard).with_state(api.clone())
 }
 
 fn routes(config: &ApiConfig) -> OpenApiRouter<Api> {
     OpenApiRouter::default()
         .merge(auth::routes())
         .merge(users::routes())
+        .merge(operators::routes())
         .merge(students::routes(config))
         .merge(classes::routes())
         .merge(cameras::routes())

@@ -7,7 +7,7 @@ use crate::{
     config::ApiConfig,
     error::ApiError,
     events::EventHub,
-    feeds, keys,
+    feeds, idempotency, keys,
     passwords::Passwords,
 };
 use chrono::TimeDelta;
@@ -35,6 +35,8 @@ use uuid::Uuid;
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
 const LEFT_BEHIND_AFTER: TimeDelta = TimeDelta::seconds(10);
 const SWEEP_AT_MOST: i64 = 500;
+/// How often kept answers are looked for that are old enough to be forgotten.
+const PURGE_EVERY: Duration = Duration::from_secs(60);
 /// How often it is written when keys were used.
 const NOTE_USES_EVERY: Duration = Duration::from_secs(60);
 /// How long to wait before the signing key is published again after it failed.
@@ -238,6 +240,11 @@ impl Api {
             Ok::<_, Infallible>(())
         });
         let (api, stop) = (self.clone(), lifecycle.soft_stop());
+        lifecycle.spawn("kept-answers", async move {
+            stop.run_until_cancelled(api.purge_kept_answers()).await;
+            Ok::<_, Infallible>(())
+        });
+        let (api, stop) = (self.clone(), lifecycle.soft_stop());
         let cameras = self.bus().feed(None, None, lifecycle.soft_stop());
         lifecycle.spawn("feeds", async move {
             let keys = api.0.keys.clone();
@@ -254,6 +261,17 @@ impl Api {
             api.note_uses(stop).await;
             Ok::<_, Infallible>(())
         });
+    }
+
+    /// Forgets answers that were kept long enough.
+    async fn purge_kept_answers(&self) {
+        let mut ticks = tokio::time::interval(PURGE_EVERY);
+        loop {
+            ticks.tick().await;
+            if let Err(error) = idempotency::purge(self).await {
+                tracing::debug!(%error, "kept answers cannot be forgotten yet");
+            }
+        }
     }
 
     /// Writes now and then which keys were used, and at the end what is left.

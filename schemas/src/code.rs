@@ -71,6 +71,8 @@ codes! {
     PayloadTooLarge = "PAYLOAD_TOO_LARGE", 413;
     /// The body is of a kind the route does not take.
     UnsupportedMediaType = "UNSUPPORTED_MEDIA_TYPE", 415;
+    /// The `Idempotency-Key` was used for the same route with another content.
+    IdempotencyKeyReused = "IDEMPOTENCY_KEY_REUSED", 422;
     /// A fault of ours; the request id finds it in the logs.
     InternalServerError = "INTERNAL_SERVER_ERROR", 500;
     /// The database cannot be reached.

@@ -2,6 +2,7 @@
 //! route, and the server loop. No route lives here.
 
 mod body;
+mod caching;
 mod envelope;
 mod layers;
 mod parts;
@@ -11,7 +12,8 @@ mod serve;
 pub(crate) mod testing;
 
 pub use body::{Bytes, Json, Multipart};
-pub use envelope::{ErrorBody, ErrorEnvelope, Success, SuccessEnvelope};
+pub use caching::cached_for;
+pub use envelope::{Answer, ErrorBody, ErrorEnvelope, Success, SuccessEnvelope};
 pub use layers::{HttpConfig, finish};
 pub use parts::{ClientIp, Path, Query, RequestId};
 pub use problem::{FieldError, Problem};

@@ -11,6 +11,8 @@ pub mod cameras;
 pub mod classes;
 pub mod enrolments;
 pub mod faces;
+pub mod import;
+pub mod keyed_calls;
 pub mod ledger;
 pub mod looks;
 pub mod organisations;

@@ -36,6 +36,8 @@ pub struct User {
     pub created_at: DateTime<Utc>,
     /// When it last changed.
     pub updated_at: DateTime<Utc>,
+    /// When it was deleted, if it was.
+    pub deleted_at: Option<DateTime<Utc>>,
 }
 
 /// A person to be added.
@@ -75,8 +77,12 @@ pub struct UserChange {
 }
 
 /// Which people are wanted.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct UserFilter {
+    /// Those who were deleted, instead of those who were not.
+    pub deleted: bool,
+    /// Those whose name, address or roll number has this in it, whatever the case.
+    pub search: Option<String>,
     /// Those of one role.
     pub role: Option<Role>,
     /// Those enrolled now in a class of this teacher.
@@ -116,6 +122,7 @@ struct Row {
     face_photos: i64,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
+    deleted_at: Option<DateTime<Utc>>,
 }
 
 impl TryFrom<Row> for User {
@@ -132,6 +139,7 @@ impl TryFrom<Row> for User {
             face_photos: row.face_photos,
             created_at: row.created_at,
             updated_at: row.updated_at,
+            deleted_at: row.deleted_at,
         })
     }
 }
@@ -141,6 +149,7 @@ macro_rules! select_users {
         sqlx::query_as!(
             Row,
             r#"SELECT u.id, u.organisation_id, u.email, u.full_name, u.role, u.roll_number, u.created_at, u.updated_at,
+                      u.deleted_at,
                       (SELECT count(*) FROM face_photos p WHERE p.user_id = u.id) AS "face_photos!"
                FROM users u "# + $rest,
             $($argument),*
@@ -168,29 +177,44 @@ pub async fn list(
 ) -> Result<Paged<User>, StoreError> {
     let role = filter.role.map(Role::as_str);
     let taught_by = filter.taught_by.map(Uuid::from);
+    let search = filter.search.as_deref().map(containing);
     let total = sqlx::query_scalar!(
         r#"SELECT count(*) AS "total!" FROM users u
-           WHERE u.deleted_at IS NULL AND ($1::text IS NULL OR u.role = $1)
+           WHERE (u.deleted_at IS NOT NULL) = $3 AND ($1::text IS NULL OR u.role = $1)
              AND ($2::uuid IS NULL OR u.id IN (SELECT e.student_id FROM enrolments e JOIN classes c ON c.id = e.class_id
-                 WHERE c.teacher_id = $2 AND c.deleted_at IS NULL AND e.valid_to IS NULL))"#,
+                 WHERE c.teacher_id = $2 AND c.deleted_at IS NULL AND e.valid_to IS NULL))
+             AND ($4::text IS NULL
+                  OR lower(u.full_name || ' ' || u.email || ' ' || coalesce(u.roll_number, '')) LIKE $4)"#,
         role,
-        taught_by
+        taught_by,
+        filter.deleted,
+        search
     )
     .fetch_one(&mut *conn)
     .await?;
     let rows = select_users!(
-        "WHERE u.deleted_at IS NULL AND ($1::text IS NULL OR u.role = $1)
+        "WHERE (u.deleted_at IS NOT NULL) = $3 AND ($1::text IS NULL OR u.role = $1)
            AND ($2::uuid IS NULL OR u.id IN (SELECT e.student_id FROM enrolments e JOIN classes c ON c.id = e.class_id
                WHERE c.teacher_id = $2 AND c.deleted_at IS NULL AND e.valid_to IS NULL))
-         ORDER BY u.full_name, u.id LIMIT $3 OFFSET $4",
+           AND ($4::text IS NULL
+                OR lower(u.full_name || ' ' || u.email || ' ' || coalesce(u.roll_number, '')) LIKE $4)
+         ORDER BY u.full_name, u.id LIMIT $5 OFFSET $6",
         role,
         taught_by,
+        filter.deleted,
+        search,
         page.limit,
         page.offset
     )
     .fetch_all(conn)
     .await?;
     Ok(Paged { rows: rows.into_iter().map(User::try_from).collect::<Result<_, _>>()?, total })
+}
+
+/// The pattern of `LIKE` for texts with this in them; `%` and `_` stand for themselves.
+fn containing(part: &str) -> String {
+    let literal = part.to_lowercase().replace('\\', r"\\").replace('%', r"\%").replace('_', r"\_");
+    format!("%{literal}%")
 }
 
 /// Adds a person.
@@ -249,6 +273,31 @@ pub async fn update(
 pub async fn delete(conn: &mut PgConnection, id: UserId, at: DateTime<Utc>) -> Result<bool, StoreError> {
     let done = sqlx::query!(
         "UPDATE users SET deleted_at = $2, updated_at = $2, password_hash = NULL WHERE id = $1 AND deleted_at IS NULL",
+        id.0,
+        at
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// The person of that id who was deleted, held so that they stay so.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn lock_deleted(conn: &mut PgConnection, id: UserId) -> Result<Option<User>, StoreError> {
+    let row = select_users!("WHERE u.id = $1 AND u.deleted_at IS NOT NULL FOR UPDATE OF u", id.0);
+    row.fetch_optional(conn).await?.map(User::try_from).transpose()
+}
+
+/// Brings a deleted person back. `false` when there is none of that id.
+///
+/// # Errors
+/// [`StoreError::Taken`] with `users_email` or `users_roll_number` when somebody else has the address or the number by
+/// now, or when the database does not do it.
+pub async fn restore(conn: &mut PgConnection, id: UserId, at: DateTime<Utc>) -> Result<bool, StoreError> {
+    let done = sqlx::query!(
+        "UPDATE users SET deleted_at = NULL, updated_at = $2 WHERE id = $1 AND deleted_at IS NOT NULL",
         id.0,
         at
     )

@@ -239,9 +239,9 @@ fn path_with_bad_ids(path: &str) -> String {
     tokens.join("/")
 }
 
-/// Whether the document says that a route reads a body.
+/// Whether the document says that a route reads a body of JSON.
 fn takes_a_body(rule: &Rule) -> bool {
-    !operation(rule)["requestBody"].is_null()
+    !operation(rule)["requestBody"]["content"]["application/json"].is_null()
 }
 
 fn takes_a_query(rule: &Rule) -> bool {

@@ -8,7 +8,7 @@ mod one;
 mod settings;
 mod students;
 
-use crate::{error::ApiError, state::Api};
+use crate::{caching, error::ApiError, state::Api};
 use chrono::{DateTime, Utc};
 use rollcall_schemas::{
     id::{ClassId, EnrolmentId, UserId},
@@ -27,11 +27,11 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub(crate) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::default()
-        .routes(routes!(list::list_classes, create::create_class))
+        .routes(caching::of_classes(routes!(list::list_classes, create::create_class)))
         .routes(routes!(one::get_class, one::update_class, one::delete_class))
         .routes(routes!(settings::get_settings, settings::update_settings))
         .routes(routes!(enrol::enrol_oneself))
-        .routes(routes!(students::list_class_students, students::add_class_student))
+        .routes(caching::of_enrolments(routes!(students::list_class_students, students::add_class_student)))
         .routes(routes!(students::remove_class_student))
         .routes(routes!(cameras::add_class_camera, cameras::remove_class_camera))
 }

@@ -6,13 +6,23 @@ use crate::{
     listing::{Listing, PageParams},
     reply::Reply,
     state::Api,
+    users::usable,
 };
 use axum::extract::State;
 use rollcall_schemas::role::Role;
 use rollcall_service::http::SuccessEnvelope;
 use rollcall_store::users::{self, UserFilter};
-use serde::Serialize;
-use utoipa::ToSchema;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+/// Which students are wanted.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct WantedStudents {
+    /// Those whose name, e-mail address or roll number has this in it, whatever the case; at most 200 characters.
+    search: Option<String>,
+}
 
 /// A page of students.
 #[derive(Serialize, ToSchema)]
@@ -25,15 +35,21 @@ pub(crate) struct StudentsData {
     get,
     path = "/api/v1/students",
     tag = "students",
-    params(PageParams),
+    params(PageParams, WantedStudents),
     responses((status = 200, description = "A page of students", body = SuccessEnvelope<StudentsData>))
 )]
 pub(crate) async fn list_students(
     State(api): State<Api>,
     caller: Caller,
-    listing: Listing,
+    listing: Listing<WantedStudents>,
 ) -> Reply<StudentsData> {
-    let filter = UserFilter { role: Some(Role::Student), taught_by: caller.as_teacher() };
+    let search = usable(listing.filter.search.as_deref())?;
+    let filter = UserFilter {
+        role: Some(Role::Student),
+        taught_by: caller.as_teacher(),
+        search,
+        ..UserFilter::default()
+    };
     let found = users::list(&mut *api.connection().await?, filter, listing.page()).await?;
     let students = found.rows.into_iter().map(StudentBody::from).collect();
     Ok(listing.answer(StudentsData { students }, found.total))

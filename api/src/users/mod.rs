@@ -3,12 +3,16 @@
 //! Operators manage teachers and students; only administrators manage operators and administrators.
 
 mod create;
+mod import;
 mod list;
 mod one;
 mod own;
 mod profile;
+mod restore;
 
-use crate::{error::ApiError, extract::Caller, state::Api};
+pub(crate) use list::usable;
+
+use crate::{caching, error::ApiError, extract::Caller, state::Api};
 use chrono::{DateTime, Utc};
 use rollcall_schemas::{
     feed::{AuthEntry, AuthFact},
@@ -30,9 +34,11 @@ pub(crate) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::default()
         .routes(routes!(list::list_users, create::create_user))
         .routes(routes!(profile::get_profile, profile::update_profile))
-        .routes(routes!(own::list_own_classes))
-        .routes(routes!(own::list_own_enrolments))
+        .routes(caching::of_classes(routes!(own::list_own_classes)))
+        .routes(caching::of_enrolments(routes!(own::list_own_enrolments)))
+        .routes(routes!(import::import_users))
         .routes(routes!(one::get_user, one::update_user, one::delete_user))
+        .routes(routes!(restore::restore_user))
 }
 
 /// A person as the api shows one.
@@ -50,6 +56,8 @@ pub(crate) struct UserBody {
     roll_number: Option<String>,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
+    /// When they were deleted; null for those who were not.
+    deleted_at: Option<DateTime<Utc>>,
 }
 
 impl From<User> for UserBody {
@@ -62,6 +70,7 @@ impl From<User> for UserBody {
             roll_number: user.roll_number,
             created_at: user.created_at,
             updated_at: user.updated_at,
+            deleted_at: user.deleted_at,
         }
     }
 }
@@ -84,7 +93,7 @@ pub(crate) async fn organisation(db: &mut PgConnection) -> Result<OrganisationId
 }
 
 /// Refuses an operator who would manage an equal or a better.
-fn may_manage(caller: &Caller, role: Role) -> Result<(), Problem> {
+pub(crate) fn may_manage(caller: &Caller, role: Role) -> Result<(), Problem> {
     match (caller.role(), role) {
         (Role::Admin, _) | (Role::Operator, Role::Teacher | Role::Student) => Ok(()),
         _ => Err(Problem::forbidden("only an administrator manages administrators and operators")),

@@ -95,3 +95,55 @@ async fn everybody_sees_their_own_classes() {
     let enrolments = test.student().get("/api/v1/users/enrollments").await;
     assert_eq!(enrolments.data()["enrollments"][0]["classId"], json!(test.school.class));
 }
+
+#[tokio::test]
+async fn people_are_found_by_a_part_of_their_name_address_or_number() {
+    let test = TestApi::start().await;
+    let found = async |query: &str| {
+        let page = test.admin().get(&format!("/api/v1/users?{query}")).await;
+        let names = page.data()["users"].as_array().unwrap().iter().map(|user| user["fullName"].clone());
+        names.collect::<Vec<_>>()
+    };
+    assert_eq!(found("search=sara").await, [json!("Sara student")]);
+    assert_eq!(found("search=TOM%40school").await, [json!("Tom teacher")]);
+    assert_eq!(found("search=r-sven&role=student").await, [json!("Sven student")]);
+    for nothing in ["search=sara&role=teacher", "search=%25", "search=s_ra", "search=%5C"] {
+        assert_eq!(found(nothing).await, [] as [serde_json::Value; 0], "{nothing}");
+    }
+    let long = format!("/api/v1/users?search={}", "x".repeat(201));
+    test.admin().get(&long).await.refused(422, "VALIDATION_FAILED");
+}
+
+#[tokio::test]
+async fn who_was_deleted_is_restored_unless_somebody_has_their_address() {
+    let test = TestApi::start().await;
+    let admin = test.admin();
+    let one = format!("/api/v1/users/{}", test.school.student);
+    let restore = format!("{one}/restore");
+    admin.post(&restore, &json!({})).await.refused(404, "NOT_FOUND");
+    admin.delete(&one).await.data();
+    let deleted = admin.get("/api/v1/users?deleted=true").await;
+    assert_eq!(deleted.data()["users"][0]["id"], json!(test.school.student));
+    assert!(deleted.data()["users"][0]["deletedAt"].is_string());
+
+    let successor = json!({ "email": "SARA@school.example", "fullName": "Sara Second", "role": "student" });
+    let id = admin.post("/api/v1/users", &successor).await.data()["user"]["id"].as_str().unwrap().to_owned();
+    let taken = admin.post(&restore, &json!({})).await;
+    taken.refused(409, "CONFLICT");
+    assert_eq!(taken.body["error"]["message"], "the e-mail address is already taken");
+    admin.delete(&format!("/api/v1/users/{id}")).await.data();
+    let restored = admin.post(&restore, &json!({})).await;
+    assert_eq!(
+        (restored.code(), &restored.data()["user"]["deletedAt"]),
+        ("USER_RESTORED", &serde_json::Value::Null)
+    );
+    admin.get(&one).await.data();
+
+    let operator = format!("/api/v1/users/{}", test.school.operator);
+    admin.delete(&operator).await.data();
+    let other = json!({ "email": "oz@school.example", "fullName": "Oz", "role": "operator" });
+    let other =
+        admin.post("/api/v1/users", &other).await.data()["user"]["id"].as_str().unwrap().parse().unwrap();
+    let other = test.client_of(other, rollcall_schemas::role::Role::Operator);
+    other.post(&format!("{operator}/restore"), &json!({})).await.refused(403, "AUTH_UNAUTHORIZED");
+}

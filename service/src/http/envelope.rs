@@ -15,9 +15,10 @@ use axum::{
 use chrono::{DateTime, Utc};
 use http::{HeaderValue, StatusCode, header};
 use rollcall_schemas::code::Code;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json, value::RawValue};
-use std::borrow::Cow;
+use sha2::{Digest, Sha256};
+use std::{borrow::Cow, sync::Arc};
 
 /// An answer of success, to be put into its envelope.
 #[derive(Debug)]
@@ -60,22 +61,43 @@ impl<T: Serialize> IntoResponse for Success<T> {
     fn into_response(self) -> Response {
         match serde_json::value::to_raw_value(&self.data) {
             Ok(data) => {
-                let answer = Answer { code: self.code, data: data.into(), meta: self.meta };
-                let mut response = self.status.into_response();
-                response.extensions_mut().insert(answer);
-                response
+                Answer { code: self.code, data: data.into(), meta: self.meta }.into_response(self.status)
             }
             Err(error) => Problem::internal(error).into_response(),
         }
     }
 }
 
-/// What a success is to say, on its way to [`render`].
-#[derive(Clone)]
-struct Answer {
+/// What a success is to say, on its way into its envelope: for layers that keep it, compare it, or give it again.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Answer {
     code: Cow<'static, str>,
-    data: std::sync::Arc<RawValue>,
+    data: Arc<RawValue>,
     meta: Value,
+}
+
+impl Answer {
+    /// What a response is to say, if it is a success in an envelope.
+    pub fn of(response: &Response) -> Option<&Self> {
+        response.extensions().get()
+    }
+
+    /// The answer as a response of that status.
+    pub fn into_response(self, status: StatusCode) -> Response {
+        let mut response = status.into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+
+    /// SHA-256 of what is said; when it is said does not count.
+    pub(super) fn sha256(&self) -> [u8; 32] {
+        let mut hash = Sha256::new();
+        for part in [self.code.as_bytes(), self.data.get().as_bytes(), self.meta.to_string().as_bytes()] {
+            hash.update(part.len().to_be_bytes());
+            hash.update(part);
+        }
+        hash.finalize().into()
+    }
 }
 
 /// The envelope of success, as clients see it.
