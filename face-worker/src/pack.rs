@@ -32,6 +32,9 @@ pub struct Pack {
     /// Packages from which files are converted.
     #[serde(default)]
     pub packages: Vec<Package>,
+    /// Files that people bring, from which others are converted.
+    #[serde(default)]
+    pub supplied: Vec<Supplied>,
     /// How faces are found.
     pub detector: DetectorSpec,
     /// How a face becomes a vector.
@@ -55,7 +58,7 @@ pub struct ModelFile {
     pub name: String,
     /// SHA-256 in lower-case hexadecimal.
     pub sha256: String,
-    /// For a file that no package yields: where people get it.
+    /// For a file that nothing is converted to: where people get it.
     pub upstream: Option<String>,
 }
 
@@ -88,6 +91,22 @@ pub struct Package {
     /// SHA-256 of the archive in lower-case hexadecimal.
     pub sha256: String,
     /// Script in `models/convert` that is run as `SCRIPT ARCHIVE FOLDER`.
+    pub converter: String,
+    /// The files it writes.
+    pub yields: Vec<String>,
+}
+
+/// A file that lies in no registry, and the converter that makes model files of it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Supplied {
+    /// File name.
+    pub name: String,
+    /// SHA-256 in lower-case hexadecimal.
+    pub sha256: String,
+    /// Where people get it.
+    pub upstream: String,
+    /// Script in `models/convert` that is run as `SCRIPT FILE FOLDER`.
     pub converter: String,
     /// The files it writes.
     pub yields: Vec<String>,
@@ -259,6 +278,11 @@ impl Pack {
         self.files.iter().find(|file| file.role == role)
     }
 
+    fn is_converted(&self, file: &String) -> bool {
+        self.packages.iter().any(|package| package.yields.contains(file))
+            || self.supplied.iter().any(|supplied| supplied.yields.contains(file))
+    }
+
     fn check(&self) -> Result<(), String> {
         let plain = |name: &str| {
             !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
@@ -273,13 +297,19 @@ impl Pack {
         if let Some(role) = needed.iter().find(|&&role| self.file(role).is_none()) {
             return Err(format!("no file has the role {role:?}"));
         }
+        let supplied = self.supplied.iter().map(|file| &file.name);
+        if let Some(name) = self
+            .files
+            .iter()
+            .map(|file| &file.name)
+            .chain(supplied)
+            .find(|name| !plain(name) || name.starts_with('.'))
+        {
+            return Err(format!("{name:?} is no plain file name"));
+        }
         for file in &self.files {
-            if !plain(&file.name) || file.name.starts_with('.') {
-                return Err(format!("{:?} is no plain file name", file.name));
-            }
-            let converted = self.packages.iter().any(|package| package.yields.contains(&file.name));
-            if converted == file.upstream.is_some() {
-                return Err(format!("{} needs either a package that yields it or an upstream", file.name));
+            if self.is_converted(&file.name) == file.upstream.is_some() {
+                return Err(format!("{} needs either a source that yields it or an upstream", file.name));
             }
         }
         let Thresholds { uncertain, confident, certain } = self.thresholds;

@@ -8,14 +8,15 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use super::{ModelsDir, ModelsError, files, photographs, runtime};
-use crate::pack::{Pack, Package, PackageForm};
+use crate::pack::{Pack, Package, PackageForm, Supplied};
 
 /// The converters and what they need, as they are in `models/convert`.
-const SCRIPTS: [(&str, &str); 5] = [
+const SCRIPTS: [(&str, &str); 6] = [
     ("requirements.txt", include_str!("../../../models/convert/requirements.txt")),
     ("graph.py", include_str!("../../../models/convert/graph.py")),
     ("mtcnn.py", include_str!("../../../models/convert/mtcnn.py")),
     ("dlib_resnet.py", include_str!("../../../models/convert/dlib_resnet.py")),
+    ("dynamic_batch.py", include_str!("../../../models/convert/dynamic_batch.py")),
     ("unpack.py", include_str!("../../../models/convert/unpack.py")),
 ];
 
@@ -57,7 +58,7 @@ impl<'p> Fetcher<'p> {
         Ok(Self { root, progress, workshop: None, _lock: lock })
     }
 
-    /// Makes the pack usable and returns its folder. Files that no package yields are taken from `supplied`. Where
+    /// Makes the pack usable and returns its folder. What no package yields is taken from `supplied`. Where
     /// everything is in place already, only hashes are computed.
     pub fn pack(&mut self, pack: &Pack, supplied: Option<&Path>) -> Result<PathBuf, ModelsError> {
         let models = ModelsDir::new(&self.root);
@@ -68,20 +69,20 @@ impl<'p> Fetcher<'p> {
         files::make_dir(&folder)?;
         for file in &pack.files {
             let Some(upstream) = &file.upstream else { continue };
-            let Some(supplied) = supplied else {
-                return Err(ModelsError::NotInRegistry {
-                    file: file.name.clone(),
-                    upstream: upstream.clone(),
-                });
-            };
-            let source = supplied.join(&file.name);
-            files::verify(&source, &file.sha256)?;
+            let source = brought(supplied, &file.name, upstream, &file.sha256)?;
             let copy = folder.join(format!(".{}.part", file.name));
             fs::copy(&source, &copy).map_err(files::at(&source))?;
             files::place(&copy, &folder.join(&file.name))?;
         }
-        for package in &pack.packages {
-            self.convert(package, pack, &folder)?;
+        for Supplied { name, sha256, upstream, converter, yields } in &pack.supplied {
+            let source = brought(supplied, name, upstream, sha256)?;
+            self.say(&format!("converting {name}"));
+            self.convert(&source, converter, yields, pack)?;
+        }
+        for Package { name, version, form, sha256, converter, yields } in &pack.packages {
+            let archive = self.archive(&Archive { name, version, form: *form, sha256, options: &[] })?;
+            self.say(&format!("converting {name} {version}"));
+            self.convert(&archive, converter, yields, pack)?;
         }
         models.verify(pack)
     }
@@ -101,28 +102,23 @@ impl<'p> Fetcher<'p> {
         photographs::fetch(self, &root)
     }
 
-    fn convert(&mut self, package: &Package, pack: &Pack, folder: &Path) -> Result<(), ModelsError> {
-        let converter = package.converter.as_str();
+    /// Makes those files of the pack that `converter` yields from `source`.
+    fn convert(
+        &mut self,
+        source: &Path,
+        converter: &str,
+        yields: &[String],
+        pack: &Pack,
+    ) -> Result<(), ModelsError> {
         if !SCRIPTS.iter().any(|(name, _)| *name == converter) {
             return Err(ModelsError::UnknownConverter { converter: converter.to_owned() });
         }
-        let archive = Archive {
-            name: &package.name,
-            version: &package.version,
-            form: package.form,
-            sha256: &package.sha256,
-            options: &[],
-        };
-        let archive = self.archive(&archive)?;
-        self.say(&format!("converting {} {}", package.name, package.version));
-        let output = self.run_script(converter, &archive, &[])?;
-        for name in &package.yields {
-            let file = pack.files.iter().find(|file| &file.name == name);
-            let made = output.join(name);
-            if let Some(file) = file {
-                files::verify(&made, &file.sha256)?;
-                files::place(&made, &folder.join(name))?;
-            }
+        let folder = ModelsDir::new(&self.root).pack_dir(pack);
+        let output = self.run_script(converter, source, &[])?;
+        for file in pack.files.iter().filter(|file| yields.contains(&file.name)) {
+            let made = output.join(&file.name);
+            files::verify(&made, &file.sha256)?;
+            files::place(&made, &folder.join(&file.name))?;
         }
         Ok(())
     }
@@ -242,6 +238,14 @@ impl Workshop {
     fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
+}
+
+/// The file that people get from `upstream`, in the folder that they named.
+fn brought(folder: Option<&Path>, name: &str, upstream: &str, sha256: &str) -> Result<PathBuf, ModelsError> {
+    let missing = || ModelsError::NotInRegistry { file: name.to_owned(), upstream: upstream.to_owned() };
+    let file = folder.ok_or_else(missing)?.join(name);
+    files::verify(&file, sha256)?;
+    Ok(file)
 }
 
 fn said(output: &std::process::Output) -> String {

@@ -5,6 +5,7 @@
 mod support;
 
 mod decoding;
+mod embedding;
 mod gallery;
 mod packs;
 mod photographs;

@@ -9,6 +9,7 @@ use rollcall_face_worker::pack::{DEFAULT_PACK, Pack, PackError, find_pack, packs
 use crate::support::{self, default_pack, fixtures};
 
 const MANIFEST: &str = include_str!("../../../models/packs/mtcnn-dlib.toml");
+const WITH_SUPPLIED_FILE: &str = include_str!("../../../models/packs/yunet-mobilefacenet.toml");
 
 /// Its output says which packs the tests of this run cover.
 #[test]
@@ -36,11 +37,23 @@ fn mistakes_in_a_manifest_are_named() {
         ("a path for a name", "name = \"pnet.onnx\"", "name = \"../pnet.onnx\""),
         ("thresholds the wrong way round", "uncertain = 0.93", "uncertain = 0.99"),
         ("no source for a file", "\"pnet.onnx\", \"rnet.onnx\"", "\"rnet.onnx\""),
+        ("two sources for a file", "[[files]]\n", "[[files]]\nupstream = \"somewhere\"\n"),
     ] {
-        assert!(MANIFEST.contains(from), "{what}");
-        let text = MANIFEST.replacen(from, to, 1);
-        assert!(matches!(Pack::parse(&text, "here"), Err(PackError::Invalid { .. })), "{what} was accepted");
+        assert_refused(MANIFEST, what, from, to);
     }
+    for (what, from, to) in [
+        ("a path for a supplied file", "name = \"MobileFaceNet.onnx\"", "name = \"../MobileFaceNet.onnx\""),
+        ("a supplied file without a converter", "converter = \"dynamic_batch.py\"\n", ""),
+        ("a supplied file that yields another", "yields = [\"Mobile", "yields = [\"Immobile"),
+    ] {
+        assert_refused(WITH_SUPPLIED_FILE, what, from, to);
+    }
+}
+
+fn assert_refused(manifest: &str, what: &str, from: &str, to: &str) {
+    assert!(manifest.contains(from), "{what}");
+    let text = manifest.replacen(from, to, 1);
+    assert!(matches!(Pack::parse(&text, "here"), Err(PackError::Invalid { .. })), "{what} was accepted");
 }
 
 #[test]
@@ -81,8 +94,9 @@ fn files_outside_the_registry_come_from_a_folder_and_only_the_pinned_ones() {
     let mut fetcher = Fetcher::new(&models, &|_| {}).unwrap();
     assert!(matches!(fetcher.pack(&pack, None), Err(ModelsError::NotInRegistry { .. })));
     assert!(matches!(fetcher.pack(&pack, Some(supplied.path())), Err(ModelsError::Missing { .. })));
-    for file in &pack.files {
-        fs::write(supplied.path().join(&file.name), "something else").unwrap();
+    let brought = pack.files.iter().filter(|file| file.upstream.is_some()).map(|file| &file.name);
+    for name in brought.chain(pack.supplied.iter().map(|file| &file.name)) {
+        fs::write(supplied.path().join(name), "something else").unwrap();
     }
     assert!(matches!(fetcher.pack(&pack, Some(supplied.path())), Err(ModelsError::WrongHash { .. })));
 }
