@@ -86,12 +86,19 @@ impl Case {
         let exact = search_all(&gallery, &probes)?;
         let mut figures = vec![self.figure("exact", &exact, scan, "by definition".to_owned())];
         for (kind, name) in self.inexact() {
+            let begun = Instant::now();
             gallery.rebuild(kind)?;
+            let built = begun.elapsed().as_secs_f64();
             let found = search_all(&gallery, &probes)?;
             let same =
                 found.nearest.iter().zip(&exact.nearest).filter(|(found, exact)| found == exact).count();
             let recall = same as f64 / probes.len() as f64;
-            figures.push(self.figure(&name, &found, scan, format!("recall@1 {recall:.3}")));
+            figures.push(self.figure(
+                &name,
+                &found,
+                scan,
+                format!("recall@1 {recall:.3}; built in {built:.1} s"),
+            ));
         }
         Ok(figures)
     }
@@ -203,7 +210,7 @@ mod tests {
         let figures = case.measure().unwrap();
         let names: Vec<_> = figures.iter().map(|figure| figure.name.as_str()).collect();
         assert_eq!(names, ["500 x 64, exact", "500 x 64, fp16", "500 x 64, sq8"]);
-        assert!(figures[1].note.ends_with("recall@1 1.000"), "{}", figures[1].note);
+        assert!(figures[1].note.contains("recall@1 1.000;"), "{}", figures[1].note);
     }
 
     #[test]

@@ -29,6 +29,10 @@ pub enum IndexKind {
     },
 }
 
+/// Templates that clusters are learnt from, for each cluster: the work grows with it. FAISS warns below 39, and would by
+/// itself take up to 256.
+const TRAINING_PER_LIST: usize = 64;
+
 /// Candidates that an inexact index proposes for each that is wanted.
 const PROPOSALS: usize = 16;
 
@@ -68,7 +72,7 @@ impl TemplateIndex {
             }
         };
         if !faiss.is_trained() {
-            train(&mut *faiss, dimension, values)?;
+            train(&mut *faiss, kind, dimension, values)?;
         }
         let mut index = Self { kind, dimension, faiss };
         index.add(values, slots)?;
@@ -107,14 +111,28 @@ impl TemplateIndex {
     }
 }
 
-/// Quantisers learn the range of each number from the templates; with none yet, from the range of unit vectors.
-fn train(faiss: &mut dyn ConcurrentIndex, dimension: usize, values: &[f32]) -> Result<(), GalleryError> {
-    if !values.is_empty() {
+/// Quantisers learn the range of each number from the templates; with none yet, from the range of unit vectors. Clusters
+/// are learnt from a part of the templates, taken evenly.
+fn train(
+    faiss: &mut dyn ConcurrentIndex,
+    kind: IndexKind,
+    dimension: usize,
+    values: &[f32],
+) -> Result<(), GalleryError> {
+    if values.is_empty() {
+        let bounds: Vec<f32> =
+            [-1.0, 1.0].into_iter().flat_map(|bound| std::iter::repeat_n(bound, dimension)).collect();
+        return Ok(faiss.train(&bounds)?);
+    }
+    let wanted = match kind {
+        IndexKind::Inverted { lists, .. } => lists as usize * TRAINING_PER_LIST,
+        _ => usize::MAX,
+    };
+    let step = (values.len() / dimension / wanted).max(1);
+    if step == 1 {
         return Ok(faiss.train(values)?);
     }
-    let bounds: Vec<f32> =
-        [-1.0, 1.0].into_iter().flat_map(|bound| std::iter::repeat_n(bound, dimension)).collect();
-    Ok(faiss.train(&bounds)?)
+    Ok(faiss.train(&values.chunks_exact(dimension).step_by(step).collect::<Vec<_>>().concat())?)
 }
 
 fn numbers(slots: &[u64]) -> Vec<Idx> {
