@@ -22,6 +22,9 @@ use std::{net::SocketAddr, path::PathBuf};
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
+    /// The file that was named, for processes that are to have the same settings.
+    #[serde(skip)]
+    pub file: Option<PathBuf>,
     /// Where HTTP is served: all of it by `rollcall up`, a service's own part (and health) by each service.
     pub listen: SocketAddr,
     /// Where `rollcall up` keeps everything: its servers' data, the signing key, snapshots. `rollcall-data` in the
@@ -51,6 +54,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
+            file: None,
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             data_dir: default_data_dir(),
             nats: BusConfig::default(),
@@ -101,7 +105,7 @@ impl Config {
     /// # Errors
     /// When a source holds an unknown key or an unusable value.
     pub fn load(sources: &Sources) -> Result<Self, ConfigError> {
-        load(sources)
+        Ok(Self { file: sources.file.clone(), ..load(sources)? })
     }
 
     /// A pool on the configured database. It connects when first used.

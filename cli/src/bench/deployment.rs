@@ -183,6 +183,7 @@ fn settings(
     fs::write(&key_file, key.reveal())?;
     fs::set_permissions(&key_file, Permissions::from_mode(0o600))?;
     let path = |path: &Path| path.display().to_string();
+    let file = config.file.iter().map(|file| ("CONFIG", path(file)));
     let settings = [
         ("NATS__URL", nats.url()),
         // A benchmark measures work, not the limit.
@@ -194,5 +195,5 @@ fn settings(
         ("FACE__MODELS_DIR", path(config.face.models_dir().path())),
         ("TELEMETRY__FILTER", "warn".to_owned()),
     ];
-    Ok(settings.map(|(name, value)| (format!("ROLLCALL_{name}"), value)).into())
+    Ok(file.chain(settings).map(|(name, value)| (format!("ROLLCALL_{name}"), value)).collect())
 }
