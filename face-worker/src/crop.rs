@@ -22,7 +22,7 @@ pub(crate) fn crop(image: &RgbImage, face: &BoundingBox, resizer: &mut AreaResiz
     let scale = (MAX_SIDE_PX / longer).min(1.0);
     let width = ((area.width() * scale).round() as u32).max(1);
     let height = ((area.height() * scale).round() as u32).max(1);
-    let pixels = resizer.resize_part(image, &area, width, height);
+    let pixels = resizer.thumbnail(image, &area, width, height);
     let mut jpeg = Vec::with_capacity(8 << 10);
     JpegEncoder::new_with_quality(&mut jpeg, JPEG_QUALITY)
         .encode(pixels, width, height, ExtendedColorType::Rgb8)

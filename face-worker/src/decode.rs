@@ -4,7 +4,7 @@
 use std::io::Cursor;
 
 use image::metadata::Orientation;
-use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
+use image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
 use rollcall_schemas::frame::{MAX_DECODED_BYTES, MAX_SIDE_PX};
 
 /// The largest image that is decoded.
@@ -58,6 +58,15 @@ impl DecodeError {
 
 /// Decodes JPEG, PNG or WebP to RGB with the EXIF orientation applied.
 pub fn decode(bytes: &[u8], limits: DecodeLimits) -> Result<RgbImage, DecodeError> {
+    decode_into(Vec::new(), bytes, limits)
+}
+
+/// The same into memory that an earlier image leaves: the system need not find and clear pages for each frame.
+pub(crate) fn decode_into(
+    mut memory: Vec<u8>,
+    bytes: &[u8],
+    limits: DecodeLimits,
+) -> Result<RgbImage, DecodeError> {
     let format = image::guess_format(bytes).map_err(|_| DecodeError::UnknownFormat)?;
     match format {
         ImageFormat::Jpeg if !jpeg_is_complete(bytes) => return Err(DecodeError::Truncated),
@@ -74,7 +83,16 @@ pub fn decode(bytes: &[u8], limits: DecodeLimits) -> Result<RgbImage, DecodeErro
     decoder.set_limits(allowed).map_err(damaged)?;
     // A broken EXIF block is no reason to refuse a sound picture.
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-    let mut image = DynamicImage::from_decoder(decoder).map_err(damaged)?;
+    let mut image = if decoder.color_type() == ColorType::Rgb8 {
+        // Cleared, so that no pixel of another image stays where the decoder writes none.
+        memory.clear();
+        memory.resize(decoder.total_bytes() as usize, 0);
+        decoder.read_image(&mut memory).map_err(damaged)?;
+        let image = RgbImage::from_raw(width, height, memory);
+        DynamicImage::ImageRgb8(image.expect("the memory was just sized for these pixels"))
+    } else {
+        DynamicImage::from_decoder(decoder).map_err(damaged)?
+    };
     image.apply_orientation(orientation);
     Ok(image.into_rgb8())
 }

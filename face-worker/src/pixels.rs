@@ -120,16 +120,27 @@ impl AreaResizer {
     pub(crate) fn resize(&mut self, image: &RgbImage, width: u32, height: u32) -> &[u8] {
         let whole =
             BoundingBox { left: 0.0, top: 0.0, right: image.width() as f32, bottom: image.height() as f32 };
-        self.resize_part(image, &whole, width, height)
+        self.run(image, &whole, (width, height), ResizeAlg::Convolution(FilterType::Box))
     }
 
-    /// The part of the image inside `area`, which must lie in the image, at `width` x `height`.
-    pub(crate) fn resize_part(
+    /// The part of the image inside `area`, which must lie in the image, at `width` x `height`, for people to look at:
+    /// of a much larger part only about four pixels are read for each that is made.
+    pub(crate) fn thumbnail(
         &mut self,
         image: &RgbImage,
         area: &BoundingBox,
         width: u32,
         height: u32,
+    ) -> &[u8] {
+        self.run(image, area, (width, height), ResizeAlg::SuperSampling(FilterType::Box, 2))
+    }
+
+    fn run(
+        &mut self,
+        image: &RgbImage,
+        area: &BoundingBox,
+        (width, height): (u32, u32),
+        algorithm: ResizeAlg,
     ) -> &[u8] {
         self.pixels.resize(width as usize * height as usize * CHANNELS, 0);
         let source = ImageRef::new(image.width(), image.height(), image.as_raw(), PixelType::U8x3)
@@ -137,7 +148,7 @@ impl AreaResizer {
         let mut target = Image::from_slice_u8(width, height, &mut self.pixels, PixelType::U8x3)
             .expect("the buffer was just sized for these pixels");
         let options = ResizeOptions::new()
-            .resize_alg(ResizeAlg::Convolution(FilterType::Box))
+            .resize_alg(algorithm)
             .crop(area.left.into(), area.top.into(), area.width().into(), area.height().into())
             .use_alpha(false);
         self.resizer
@@ -223,7 +234,7 @@ mod tests {
         let mut resizer = AreaResizer::default();
         assert_eq!(resizer.resize(&image, 4, 4), [50, 50, 100].repeat(16));
         let left = BoundingBox { left: 0.0, top: 0.0, right: 1.0, bottom: 8.0 };
-        assert_eq!(resizer.resize_part(&image, &left, 1, 1), [0, 40, 100]);
+        assert_eq!(resizer.thumbnail(&image, &left, 1, 1), [0, 40, 100]);
     }
 
     #[test]

@@ -17,6 +17,9 @@ use crate::engine::{Engine, FrameAnalysis, ProviderReport};
 use crate::pack::Pack;
 use crate::session::{InferenceError, Provider, Runtime};
 
+/// An image's memory up to this size is used again for a later one. Rare giants are not worth keeping.
+const MAX_SPARE_BYTES: usize = 16 << 20;
+
 /// Size of a pool.
 #[derive(Debug, Clone, Copy)]
 pub struct PoolConfig {
@@ -102,14 +105,17 @@ impl Pool {
         let (frames, waiting) = crossbeam_channel::unbounded();
         // Decoded images are large: at most one waits for each engine.
         let (decoded, ready) = crossbeam_channel::bounded(engines.len());
+        let (done_with, spare) = crossbeam_channel::bounded(engines.len());
         let mut threads = Vec::new();
         for index in 0..config.decode_threads.max(1) {
-            let (waiting, decoded, limits) = (waiting.clone(), decoded.clone(), config.limits);
-            threads.push(spawn(format!("decode-{index}"), move || decode_frames(&waiting, &decoded, limits)));
+            let (waiting, spare, decoded) = (waiting.clone(), spare.clone(), decoded.clone());
+            let limits = config.limits;
+            let work = move || decode_frames(&waiting, &spare, &decoded, limits);
+            threads.push(spawn(format!("decode-{index}"), work));
         }
         for (index, engine) in engines.into_iter().enumerate() {
-            let ready = ready.clone();
-            threads.push(spawn(format!("infer-{index}"), move || analyse_frames(&ready, engine)));
+            let (ready, done_with) = (ready.clone(), done_with.clone());
+            threads.push(spawn(format!("infer-{index}"), move || analyse_frames(&ready, &done_with, engine)));
         }
         let admission = Arc::new(Semaphore::new(config.max_frames.max(1)));
         Ok(Self { admission, frames: Some(frames), threads, report, pack: pack.clone() })
@@ -149,10 +155,16 @@ fn spawn(name: String, work: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
     std::thread::Builder::new().name(name).spawn(work).expect("the system can start a thread")
 }
 
-fn decode_frames(waiting: &Receiver<Frame>, decoded: &Sender<DecodedFrame>, limits: DecodeLimits) {
+fn decode_frames(
+    waiting: &Receiver<Frame>,
+    spare: &Receiver<Vec<u8>>,
+    decoded: &Sender<DecodedFrame>,
+    limits: DecodeLimits,
+) {
     for Frame { bytes, answer, permit } in waiting {
         let start = Instant::now();
-        let image = catch_unwind(|| decode::decode(&bytes, limits));
+        let memory = spare.try_recv().unwrap_or_default();
+        let image = catch_unwind(|| decode::decode_into(memory, &bytes, limits));
         match image {
             Ok(Ok(image)) => {
                 let frame = DecodedFrame { image, decode: start.elapsed(), answer, _permit: permit };
@@ -167,7 +179,7 @@ fn decode_frames(waiting: &Receiver<Frame>, decoded: &Sender<DecodedFrame>, limi
     }
 }
 
-fn analyse_frames(ready: &Receiver<DecodedFrame>, mut engine: Engine) {
+fn analyse_frames(ready: &Receiver<DecodedFrame>, done_with: &Sender<Vec<u8>>, mut engine: Engine) {
     for DecodedFrame { image, decode, answer, _permit } in ready {
         if answer.is_closed() {
             continue;
@@ -183,5 +195,10 @@ fn analyse_frames(ready: &Receiver<DecodedFrame>, mut engine: Engine) {
             Err(_) => Err(AnalyseError::Panicked),
         };
         drop(answer.send(result));
+        let memory = image.into_raw();
+        if memory.capacity() <= MAX_SPARE_BYTES {
+            // When there is enough to spare already, it goes back to the system.
+            drop(done_with.try_send(memory));
+        }
     }
 }
