@@ -106,6 +106,14 @@ const fn rule(method: &'static str, path: &'static str, who: Who, ownership: Own
 #[rustfmt::skip]
 pub const RULES: &[Rule] = &[
     rule("POST",   "/api/v1/auth/login",                        Who::Anyone,                 Ownership::Any),
+    rule("POST",   "/api/v1/auth/register",                     Who::Anyone,                 Ownership::Narrowed),
+    rule("POST",   "/api/v1/auth/refresh",                      Who::Anyone,                 Ownership::Narrowed),
+    rule("POST",   "/api/v1/auth/logout",                       Who::Anyone,                 Ownership::Narrowed),
+    rule("GET",    "/api/v1/auth/oidc",                         Who::Anyone,                 Ownership::Any),
+    rule("GET",    "/api/v1/auth/oidc/{provider}/start",        Who::Anyone,                 Ownership::Any),
+    rule("GET",    "/api/v1/auth/oidc/{provider}/callback",     Who::Anyone,                 Ownership::Any),
+    rule("POST",   "/api/v1/auth/invitations",                  STAFF,                       Ownership::Narrowed).secret(),
+    rule("PUT",    "/api/v1/auth/password",                     EVERYBODY,                   Ownership::Any),
     rule("GET",    "/api/v1/auth/me",                           EVERYBODY,                   Ownership::Any),
     rule("GET",    "/api/v1/auth/verify",                       EVERYBODY,                   Ownership::Any),
     rule("GET",    "/.well-known/jwks.json",                    Who::Anyone,                 Ownership::Any),

@@ -1,5 +1,6 @@
 //! The settings of the api.
 
+use crate::auth::OidcConfig;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{num::NonZeroU32, path::PathBuf, time::Duration};
@@ -11,9 +12,16 @@ const LOGIN_PER_MINUTE: NonZeroU32 = NonZeroU32::new(60).expect("60 is not 0");
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ApiConfig {
-    /// The file with the private key that signs access tokens, PKCS#8 PEM; made when it does not exist. Without it a
-    /// key is drawn at each start; tokens of earlier starts stay good until they expire.
+    /// The file with the private keys that sign access tokens, PKCS#8 PEM, the newest last; made when it does not exist,
+    /// added to by `rollcall admin rotate-keys`, read again while running. Without it a key is drawn at each start; tokens
+    /// of earlier starts stay good until they expire.
     pub signing_key_file: Option<PathBuf>,
+    /// Who may register: `closed` (nobody), `invited` (with an invitation), or `open` (everybody, as students).
+    pub registration: Registration,
+    /// Signing in with identity providers.
+    pub oidc: OidcConfig,
+    /// How long a sign-in lasts that is not used, in seconds: the life of a refresh token.
+    pub refresh_lifetime_s: u32,
     /// The bcrypt cost of new passwords: each step doubles the work.
     pub bcrypt_cost: u32,
     /// Failed sign-ins in a row that lock an account.
@@ -31,10 +39,26 @@ pub struct ApiConfig {
     pub keep_alive_s: u32,
 }
 
+/// Who may register.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Registration {
+    /// Nobody: staff make accounts.
+    #[default]
+    Closed,
+    /// Whoever has an invitation, with the role that it says.
+    Invited,
+    /// Everybody, as students; with an invitation, with the role that it says.
+    Open,
+}
+
 impl Default for ApiConfig {
     fn default() -> Self {
         Self {
             signing_key_file: None,
+            registration: Registration::Closed,
+            oidc: OidcConfig::default(),
+            refresh_lifetime_s: 7 * 24 * 60 * 60,
             bcrypt_cost: 12,
             lock_after_failures: 5,
             lock_s: 15 * 60,

@@ -1,9 +1,15 @@
 //! Extractors of this crate: a validated body, and the caller that the access table let in.
 
-use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::{
+    body::HttpBody,
+    extract::{FromRequest, FromRequestParts, Request},
+};
 use garde::Validate;
 use http::request::Parts;
-use rollcall_schemas::{id::UserId, role::Role};
+use rollcall_schemas::{
+    id::{SignInId, UserId},
+    role::Role,
+};
 use rollcall_service::{
     auth,
     http::{Json, Problem},
@@ -22,13 +28,35 @@ where
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         let Json(body) = Json::<T>::from_request(request, state).await?;
-        body.validate().map_err(|report| {
-            Problem::validation(
-                report.iter().map(|(path, error)| (camel_case(&path.to_string()), error.to_string())),
-            )
-        })?;
+        validate(&body)?;
         Ok(Self(body))
     }
+}
+
+/// The same where the body may be absent, and stands for its default.
+pub(crate) struct OptionalBody<T>(pub(crate) T);
+
+impl<T, S> FromRequest<S> for OptionalBody<T>
+where
+    T: DeserializeOwned + Validate<Context = ()> + Default,
+    S: Send + Sync,
+{
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        if request.body().is_end_stream() {
+            return Ok(Self(T::default()));
+        }
+        Body::from_request(request, state).await.map(|Body(body)| Self(body))
+    }
+}
+
+fn validate(body: &impl Validate<Context = ()>) -> Result<(), Problem> {
+    body.validate().map_err(|report| {
+        Problem::validation(
+            report.iter().map(|(path, error)| (camel_case(&path.to_string()), error.to_string())),
+        )
+    })
 }
 
 /// The name that a field of ours has on the wire.
@@ -71,6 +99,14 @@ impl Caller {
         match self {
             Caller::User(user) => user.role,
             Caller::Integration(_) => Role::Operator,
+        }
+    }
+
+    /// The sign-in of a user.
+    pub(crate) fn sign_in_id(&self) -> Option<SignInId> {
+        match self {
+            Caller::User(user) => Some(user.sign_in_id),
+            Caller::Integration(_) => None,
         }
     }
 

@@ -4,7 +4,7 @@
 //! In ordinary times the outbox keeps the two alike. This is for a log that was lost, or older than the database, and for
 //! a database that was restored and is older than the log: whatever the rows say now gets a revision that everybody takes.
 
-use crate::{api_keys, cameras, error::ApiError, state::Api};
+use crate::{api_keys, cameras, error::ApiError, signing::Signing, state::Api};
 use rollcall_bus::{Change, Feed};
 use rollcall_schemas::{
     feed::{AuthEntry, CameraEntry, FeedEntry},
@@ -41,7 +41,7 @@ pub(crate) async fn keep_told(api: Api, keys: Feed<AuthEntry>, cameras: Feed<Cam
             () = made_anew(&mut key_changes) => {}
             () = made_anew(&mut camera_changes) => {}
         }
-        api.publish_key().await;
+        Signing::publish(&api).await;
     }
 }
 

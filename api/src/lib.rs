@@ -38,6 +38,7 @@ mod photos;
 mod reply;
 mod requests;
 mod sessions;
+mod signing;
 mod state;
 mod status;
 mod students;
@@ -45,8 +46,10 @@ mod students;
 mod testing;
 mod users;
 
+pub use auth::{CreateAccounts, OidcConfig, OidcProvider};
 pub use bootstrap::{BootstrapError, FirstUser, create_user};
-pub use config::ApiConfig;
+pub use config::{ApiConfig, Registration};
+pub use keys::rotate_keys;
 pub use openapi::{docs, openapi};
 pub use state::{Api, ApiDeps, StartError};
 

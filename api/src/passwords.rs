@@ -10,6 +10,7 @@ use tokio::{
 /// bcrypt reads no more than this many bytes; a longer password would be cut in silence, so it is refused.
 const MAX_BYTES: usize = 72;
 const MIN_CHARS: usize = 8;
+const LENGTH: &str = "8 characters";
 /// Passwords to be verified at the same time, those that wait for a processor included: a few seconds' work. More would
 /// only wait longer than their callers do.
 const PLACES: usize = 64;
@@ -87,22 +88,28 @@ impl Passwords {
     }
 }
 
-/// The rule for new passwords, for `garde`.
+/// The rule for new passwords, for `garde`. What is missing is said all at once.
 pub(crate) fn is_good(password: &str, _: &()) -> garde::Result {
-    let has = |is: fn(char) -> bool| password.chars().any(is);
     if password.len() > MAX_BYTES {
-        return Err(garde::Error::new(format!("must be at most {MAX_BYTES} bytes")));
+        return Err(garde::Error::new(format!("must be at most {MAX_BYTES} bytes: bcrypt reads no more")));
     }
-    if password.chars().count() < MIN_CHARS
-        || !has(char::is_lowercase)
-        || !has(char::is_uppercase)
-        || !has(char::is_numeric)
-    {
-        return Err(garde::Error::new(format!(
-            "must have at least {MIN_CHARS} characters, with a small letter, a capital and a digit"
-        )));
+    let has = |is: fn(char) -> bool| password.chars().any(is);
+    let missing: Vec<&str> = [
+        (password.chars().count() >= MIN_CHARS, LENGTH),
+        (has(char::is_lowercase), "a small letter"),
+        (has(char::is_uppercase), "a capital letter"),
+        (has(char::is_numeric), "a digit"),
+    ]
+    .into_iter()
+    .filter_map(|(is_there, what)| (!is_there).then_some(what))
+    .collect();
+    if missing.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    Err(garde::Error::new(format!(
+        "must have at least {LENGTH}, with a small letter, a capital letter and a digit; missing: {}",
+        missing.join(", ")
+    )))
 }
 
 /// The same where a password may be absent.
@@ -142,6 +149,9 @@ mod tests {
         for weak in ["Sh0rt", "all-lower-1", "ALL-UPPER-1", "No-digits-here", &"Aa1".repeat(25)] {
             assert!(is_good(weak, &()).is_err(), "{weak}");
         }
+        let missing = |password| is_good(password, &()).unwrap_err().to_string();
+        assert!(missing("short").ends_with("missing: 8 characters, a capital letter, a digit"));
+        assert!(missing("ALL-UPPER-1").ends_with("missing: a small letter"));
         assert!(is_good("Good-enough-1", &()).is_ok());
         assert!(is_good(&"Aa1".repeat(24), &()).is_ok());
     }

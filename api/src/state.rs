@@ -3,19 +3,17 @@
 
 use crate::{
     api_keys::{NoteKeyUses, note_own_uses},
-    auth::SignInRates,
+    auth::{self, Providers, SignInRates, Turns},
     config::ApiConfig,
     error::ApiError,
     events::EventHub,
-    feeds, idempotency, keys,
+    feeds, idempotency,
     passwords::Passwords,
+    signing::Signing,
 };
 use chrono::TimeDelta;
 use rollcall_bus::{Bus, BusError, Feed, Message, PublishError};
-use rollcall_schemas::{
-    feed::{AuthEntry, AuthFact, FeedEntry},
-    header,
-};
+use rollcall_schemas::{feed::AuthEntry, header};
 use rollcall_service::{
     auth::{Authenticator, SigningKeyError, TokenConfig, TokenSigner},
     clock::{Clock, Entropy},
@@ -39,8 +37,9 @@ const SWEEP_AT_MOST: i64 = 500;
 const PURGE_EVERY: Duration = Duration::from_secs(60);
 /// How often it is written when keys were used.
 const NOTE_USES_EVERY: Duration = Duration::from_secs(60);
-/// How long to wait before the signing key is published again after it failed.
-const KEY_RETRY: Duration = Duration::from_secs(1);
+
+/// How long a call waits for what it told to come back by way of the log.
+const TOLD_WITHIN: Duration = Duration::from_secs(1);
 
 /// What the api is built on.
 pub struct ApiDeps {
@@ -67,6 +66,12 @@ pub enum StartError {
     /// The file holds something else.
     #[error(transparent)]
     Key(#[from] SigningKeyError),
+    /// The file holds nothing.
+    #[error("the signing key file holds no key")]
+    NoKey,
+    /// The identity providers are not set up rightly.
+    #[error("{0}")]
+    Oidc(String),
     /// bcrypt does not take the configured cost.
     #[error("the bcrypt cost cannot be used")]
     Cost(#[from] bcrypt::BcryptError),
@@ -84,7 +89,9 @@ struct Inner {
     deps: ApiDeps,
     passwords: Passwords,
     sign_in_rates: SignInRates,
-    signer: TokenSigner,
+    turns: Turns,
+    providers: Providers,
+    signing: Signing,
     keys: Feed<AuthEntry>,
     authenticator: Authenticator,
     events: EventHub,
@@ -96,9 +103,9 @@ impl Api {
     /// # Errors
     /// When the signing key or the configuration cannot be used, or the log cannot be read.
     pub async fn start(config: ApiConfig, deps: ApiDeps, lifecycle: &Lifecycle) -> Result<Self, StartError> {
-        let pem = keys::load_or_create(config.signing_key_file.as_deref(), &deps.entropy)?;
-        let signer = TokenSigner::new(&pem, deps.token.clone(), deps.clock.clone(), deps.entropy.clone())?;
+        let signing = Signing::load(&config, &deps)?;
         let passwords = Passwords::new(config.bcrypt_cost, deps.entropy.clone())?;
+        let providers = Providers::new(&config.oidc, &deps.clock).map_err(StartError::Oidc)?;
         let sign_in_rates = SignInRates::new(config.login_per_minute);
         let keys = deps.bus.feed::<AuthEntry>(None, None, lifecycle.soft_stop());
         let known = keys.clone();
@@ -110,7 +117,9 @@ impl Api {
             deps,
             passwords,
             sign_in_rates,
-            signer,
+            turns: Turns::default(),
+            providers,
+            signing,
             keys,
             authenticator,
             events,
@@ -154,8 +163,21 @@ impl Api {
         &self.0.sign_in_rates
     }
 
-    pub(crate) fn signer(&self) -> &TokenSigner {
-        &self.0.signer
+    pub(crate) fn turns(&self) -> &Turns {
+        &self.0.turns
+    }
+
+    pub(crate) fn providers(&self) -> &Providers {
+        &self.0.providers
+    }
+
+    pub(crate) fn signing(&self) -> &Signing {
+        &self.0.signing
+    }
+
+    /// Signs access tokens at present.
+    pub(crate) fn signer(&self) -> Arc<TokenSigner> {
+        self.0.signing.current(&self.0.keys, self.clock().now())
     }
 
     pub(crate) fn token_lifetime_s(&self) -> u32 {
@@ -171,8 +193,19 @@ impl Api {
     }
 
     /// What everybody who verifies knows of keys.
-    pub(crate) fn known_keys(&self) -> Vec<Arc<AuthEntry>> {
-        self.0.keys.snapshot()
+    pub(crate) fn keys(&self) -> &Feed<AuthEntry> {
+        &self.0.keys
+    }
+
+    pub(crate) fn deps(&self) -> &ApiDeps {
+        &self.0.deps
+    }
+
+    /// Waits until this process knows an entry that it told, but not for long: while the log is away it follows later.
+    pub(crate) async fn knows(&self, key: &str) {
+        let mut progress = self.0.keys.progress();
+        let known = progress.wait_for(|_| self.0.keys.get(key).is_some());
+        let _ = tokio::time::timeout(TOLD_WITHIN, known).await;
     }
 
     /// A connection to the database.
@@ -221,9 +254,10 @@ impl Api {
 
     fn register_health(&self) {
         let timeout = Duration::from_secs(2);
-        let api = self.clone();
+        // The registry belongs to the api: a clone in it would keep the api, and its connections, for ever.
+        let api = Arc::downgrade(&self.0);
         self.health().register("signing-key", timeout, move || {
-            let known = api.knows_its_key();
+            let known = api.upgrade().is_some_and(|api| Api(api).knows_its_key());
             async move { if known { Ok(()) } else { Err("not published yet") } }
         });
     }
@@ -231,7 +265,12 @@ impl Api {
     fn spawn(&self, lifecycle: &Lifecycle) {
         let (api, stop) = (self.clone(), lifecycle.soft_stop());
         lifecycle.spawn("signing-key", async move {
-            stop.run_until_cancelled(api.publish_key()).await;
+            stop.run_until_cancelled(Signing::follow(api)).await;
+            Ok::<_, Infallible>(())
+        });
+        let (api, stop) = (self.clone(), lifecycle.soft_stop());
+        lifecycle.spawn("sign-ins", async move {
+            stop.run_until_cancelled(auth::sweep(api)).await;
             Ok::<_, Infallible>(())
         });
         let (api, stop) = (self.clone(), lifecycle.soft_stop());
@@ -286,28 +325,6 @@ impl Api {
                 return;
             }
         }
-    }
-
-    /// Tells everybody the public key, however long it takes.
-    pub(crate) async fn publish_key(&self) {
-        while let Err(error) = self.tell_key().await {
-            tracing::warn!(%error, "the signing key cannot be published yet");
-            tokio::time::sleep(KEY_RETRY).await;
-        }
-    }
-
-    async fn tell_key(&self) -> Result<(), ApiError> {
-        let entry = AuthEntry {
-            revision: self.revision_now(),
-            fact: AuthFact::SigningKey {
-                kid: self.signer().kid().to_owned(),
-                public_key: self.signer().public_key().to_owned(),
-                retires_at: None,
-            },
-        };
-        let mut tx = self.begin().await?;
-        outbox::forget_feed_entries(&mut tx, &entry.subject()).await?;
-        self.commit(tx, vec![OutboxMessage::feed(&entry)]).await
     }
 
     /// A revision for entries whose changes are not counted in a row: microseconds since 1970.

@@ -11,7 +11,12 @@ use crate::{
 use chrono::{DateTime, Utc};
 use parking_lot::RwLock;
 use rollcall_schemas::{feed::FeedEntry, subject::Subject};
-use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{
     sync::{broadcast, watch},
     time::Instant,
@@ -125,6 +130,7 @@ impl Bus {
             filter,
             path: snapshot,
             created_at: None,
+            ends: BTreeSet::new(),
             unsaved: false,
             save_at: Instant::now() + SAVE_EVERY,
         };
@@ -142,6 +148,8 @@ struct Follower<T> {
     path: Option<PathBuf>,
     /// Of the stream that the entries come from.
     created_at: Option<DateTime<Utc>>,
+    /// When entries that do not last end, and their keys.
+    ends: BTreeSet<(DateTime<Utc>, String)>,
     unsaved: bool,
     save_at: Instant,
 }
@@ -190,14 +198,15 @@ impl<T: FeedEntry> Follower<T> {
         }
     }
 
-    fn reset(&self) {
+    fn reset(&mut self) {
+        self.ends.clear();
         self.shared.entries.write().clear();
         self.shared.progress.send_replace(Progress::default());
         // Nobody may be listening.
         let _ = self.shared.changes.send(Change::Reset);
     }
 
-    fn put(&self, delivery: &Delivery) {
+    fn put(&mut self, delivery: &Delivery) {
         let entry: T = match serde_json::from_slice(&delivery.payload) {
             Ok(entry) => entry,
             Err(error) => {
@@ -219,7 +228,21 @@ impl<T: FeedEntry> Follower<T> {
             }
             entries.insert(key, entry.clone());
         }
+        self.forget_ended(&entry);
         let _ = self.shared.changes.send(Change::Put(entry));
+    }
+
+    /// Notes when a new entry ends, and forgets those that ended before it began: it is at least that late.
+    fn forget_ended(&mut self, new: &T) {
+        let Some(validity) = new.validity() else { return };
+        self.ends.insert((validity.end, new.key()));
+        while self.ends.first().is_some_and(|(end, _)| *end <= validity.start) {
+            let Some((end, key)) = self.ends.pop_first() else { break };
+            let mut entries = self.shared.entries.write();
+            if entries.get(&key).is_some_and(|entry| entry.validity().is_some_and(|known| known.end == end)) {
+                entries.remove(&key);
+            }
+        }
     }
 
     fn load(&mut self) {
@@ -228,6 +251,8 @@ impl<T: FeedEntry> Follower<T> {
         let filter = self.filter.as_ref().map(Subject::as_str);
         let Some(snapshot) = Snapshot::<T>::load(path, &stream, filter) else { return };
         self.created_at = Some(snapshot.created_at);
+        let ends = snapshot.entries.iter().filter_map(|entry| Some((entry.validity()?.end, entry.key())));
+        self.ends = ends.collect();
         let entries = snapshot.entries.into_iter().map(|entry| (entry.key(), Arc::new(entry))).collect();
         *self.shared.entries.write() = entries;
         self.shared.progress.send_replace(Progress { revision: snapshot.sequence, ready: false });

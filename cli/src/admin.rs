@@ -29,6 +29,9 @@ pub enum Admin {
         #[arg(long, default_value = "My organisation")]
         organisation: String,
     },
+    /// Make a new key for signing access tokens. It signs after a minute; nobody is signed out. Run it where the api keeps
+    /// its key file.
+    RotateKeys,
 }
 
 fn role(name: &str) -> Result<Role, String> {
@@ -38,15 +41,26 @@ fn role(name: &str) -> Result<Role, String> {
 /// Runs `rollcall admin`.
 ///
 /// # Errors
-/// When the account exists, the password is too weak, or the database cannot be reached.
+/// When the account exists, the password is too weak, the database cannot be reached, or there is no key file.
 pub async fn run(command: Admin, config: &Config) -> anyhow::Result<()> {
-    let Admin::CreateUser { email, name, role, organisation } = command;
+    let (email, full_name, role, organisation) = match command {
+        Admin::RotateKeys => return rotate_keys(config),
+        Admin::CreateUser { email, name, role, organisation } => (email, name, role, organisation),
+    };
     let password = read_password()?;
     let pool = config.open_database()?;
     let bcrypt_cost = config.api.bcrypt_cost;
-    let user = FirstUser { organisation, email, full_name: name, role, password, bcrypt_cost };
+    let user = FirstUser { organisation, email, full_name, role, password, bcrypt_cost };
     let id = rollcall_api::create_user(&pool, &Clock::real(), &Entropy::real(), user).await?;
     println!("created {role} {id}");
+    Ok(())
+}
+
+fn rotate_keys(config: &Config) -> anyhow::Result<()> {
+    let file = config.signing_key_file();
+    rollcall_api::rotate_keys(&file, &Entropy::real())
+        .with_context(|| format!("adding a key to {}", file.display()))?;
+    println!("added a key to {}; it is published within seconds and signs a minute later", file.display());
     Ok(())
 }
 

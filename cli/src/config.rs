@@ -108,6 +108,11 @@ impl Config {
         Ok(Self { file: sources.file.clone(), ..load(sources)? })
     }
 
+    /// Where `rollcall up` and the tools beside it find the keys that sign access tokens.
+    pub fn signing_key_file(&self) -> PathBuf {
+        self.api.signing_key_file.clone().unwrap_or_else(|| self.data_dir.join("signing-key.pem"))
+    }
+
     /// A pool on the configured database. It connects when first used.
     ///
     /// # Errors

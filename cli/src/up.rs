@@ -51,7 +51,7 @@ pub async fn start(mut config: Config) -> anyhow::Result<System> {
     config.data_dir = config.data_dir.canonicalize()?;
     let entropy = Entropy::real();
     let servers = Servers::start(&mut config, &entropy).await?;
-    config.api.signing_key_file.get_or_insert_with(|| config.data_dir.join("signing-key.pem"));
+    config.api.signing_key_file = Some(config.signing_key_file());
     config.ingest.snapshot_folder.get_or_insert_with(|| config.data_dir.join("snapshots"));
     let lifecycle = Lifecycle::new("rollcall");
     // Made first, so that it stops first: nothing new comes in while the workers finish.

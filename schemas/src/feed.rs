@@ -5,14 +5,14 @@
 
 use crate::{
     embedding::Embedding,
-    id::{ApiKeyId, CameraId, UserId},
+    id::{ApiKeyId, CameraId, SignInId, UserId},
     scope::Scope,
     subject::{self, Stream, Subject},
 };
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use std::fmt;
+use std::{fmt, ops::Range};
 
 /// What a feed is made of.
 pub trait FeedEntry: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {
@@ -27,6 +27,11 @@ pub trait FeedEntry: Serialize + DeserializeOwned + Clone + Send + Sync + 'stati
 
     /// Where the entry goes.
     fn subject(&self) -> Subject;
+
+    /// From when until when the entry says something; readers may forget it after that. Most say it for ever.
+    fn validity(&self) -> Option<Range<DateTime<Utc>>> {
+        None
+    }
 }
 
 /// A person's template of one pack.
@@ -113,6 +118,9 @@ pub enum AuthFact {
         kid: String,
         /// The 32 bytes, base64url without padding.
         public_key: String,
+        /// From when it may sign; at once when absent. It is taken at any time.
+        #[serde(default)]
+        signs_from: Option<DateTime<Utc>>,
         /// After this, tokens it signed are no longer taken.
         retires_at: Option<DateTime<Utc>>,
     },
@@ -139,6 +147,15 @@ pub enum AuthFact {
         /// The time.
         issued_before: DateTime<Utc>,
     },
+    /// The access tokens of a sign-in are no longer taken: somebody signed out.
+    EndedSignIn {
+        /// The sign-in.
+        sign_in_id: SignInId,
+        /// When it ended.
+        ended_at: DateTime<Utc>,
+        /// When the last of its tokens has ended by itself.
+        forget_at: DateTime<Utc>,
+    },
 }
 
 fn scopes_of_a_camera() -> Vec<Scope> {
@@ -153,6 +170,7 @@ impl fmt::Debug for AuthFact {
             AuthFact::Revocation { user_id, issued_before } => {
                 write!(f, "Revocation({user_id} before {issued_before})")
             }
+            AuthFact::EndedSignIn { sign_in_id, .. } => write!(f, "EndedSignIn({sign_in_id})"),
         }
     }
 }
@@ -165,6 +183,7 @@ impl FeedEntry for AuthEntry {
             AuthFact::SigningKey { kid, .. } => format!("signing-key/{kid}"),
             AuthFact::ApiKey { key_id, .. } => format!("api-key/{key_id}"),
             AuthFact::Revocation { user_id, .. } => format!("revocation/{user_id}"),
+            AuthFact::EndedSignIn { sign_in_id, .. } => format!("sign-in/{sign_in_id}"),
         }
     }
 
@@ -177,6 +196,14 @@ impl FeedEntry for AuthEntry {
             AuthFact::SigningKey { kid, .. } => subject::signing_key(kid),
             AuthFact::ApiKey { key_id, .. } => subject::api_key(*key_id),
             AuthFact::Revocation { user_id, .. } => subject::revocation(*user_id),
+            AuthFact::EndedSignIn { sign_in_id, .. } => subject::ended_sign_in(*sign_in_id),
+        }
+    }
+
+    fn validity(&self) -> Option<Range<DateTime<Utc>>> {
+        match &self.fact {
+            AuthFact::EndedSignIn { ended_at, forget_at, .. } => Some(*ended_at..*forget_at),
+            _ => None,
         }
     }
 }

@@ -68,6 +68,8 @@ ids! {
     QrTokenId;
     /// An API key. Public, unlike its secret.
     ApiKeyId;
+    /// A sign-in: one device of one person, from signing in to signing out.
+    SignInId;
     /// A student's membership of a class over a span of time.
     EnrolmentId;
     /// A frame as accepted from a camera.

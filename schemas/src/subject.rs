@@ -5,7 +5,7 @@
 
 use crate::{
     fact::FactEvent,
-    id::{ApiKeyId, CameraId, RequestId, UserId},
+    id::{ApiKeyId, CameraId, RequestId, SignInId, UserId},
 };
 use std::fmt;
 use uuid::Uuid;
@@ -242,6 +242,11 @@ pub fn api_key(key: ApiKeyId) -> Subject {
 /// Where the end of a user's tokens goes.
 pub fn revocation(user: UserId) -> Subject {
     Subject(format!("auth.v1.revocation.{user}"))
+}
+
+/// Where the end of a sign-in goes.
+pub fn ended_sign_in(sign_in: SignInId) -> Subject {
+    Subject(format!("auth.v1.sign-in.{sign_in}"))
 }
 
 /// Where the pause switch of the whole deployment goes.

@@ -11,15 +11,20 @@ pub mod cameras;
 pub mod classes;
 pub mod enrolments;
 pub mod faces;
+pub mod identities;
 pub mod import;
+pub mod invitations;
 pub mod keyed_calls;
 pub mod ledger;
 pub mod looks;
 pub mod organisations;
 pub mod outbox;
 pub mod pages;
+pub mod provider_visits;
 pub mod session_views;
 pub mod sessions;
+pub mod sign_in_failures;
+pub mod sign_ins;
 pub mod users;
 
 use sqlx::{

@@ -103,15 +103,6 @@ impl fmt::Debug for SignIn {
     }
 }
 
-/// How many failures lock an account, and until when.
-#[derive(Clone, Copy, Debug)]
-pub struct LockRule {
-    /// The failure that locks.
-    pub failures: i32,
-    /// Until when the lock would hold.
-    pub locked_until: DateTime<Utc>,
-}
-
 struct Row {
     id: Uuid,
     organisation_id: Uuid,
@@ -306,60 +297,43 @@ pub async fn restore(conn: &mut PgConnection, id: UserId, at: DateTime<Utc>) -> 
     Ok(done.rows_affected() == 1)
 }
 
-/// Begins an attempt to sign in: counts it as failed until [`sign_in_succeeded`] says otherwise, so that attempts made
-/// at the same time are counted too. `None` when there is no such account, or when it is locked: see [`locked_until`].
-///
-/// # Errors
-/// When the database does not do it.
-pub async fn begin_sign_in(
-    conn: &mut PgConnection,
-    email: &str,
-    at: DateTime<Utc>,
-    rule: LockRule,
-) -> Result<Option<SignIn>, StoreError> {
-    let counted = sqlx::query!(
-        "UPDATE users
-         SET failed_logins = CASE WHEN failed_logins + 1 < $3 THEN failed_logins + 1 ELSE 0 END,
-             locked_until = CASE WHEN failed_logins + 1 < $3 THEN NULL ELSE $4::timestamptz END
-         WHERE lower(email) = lower($1) AND deleted_at IS NULL AND (locked_until IS NULL OR locked_until <= $2)
-         RETURNING id, password_hash",
-        email,
-        at,
-        rule.failures,
-        rule.locked_until
-    )
-    .fetch_optional(&mut *conn)
-    .await?;
-    let Some(counted) = counted else { return Ok(None) };
-    let user = find(conn, counted.id.into()).await?;
-    Ok(user.map(|user| SignIn { user, password_hash: counted.password_hash }))
-}
-
-/// Ends an attempt that succeeded: the failures before it are forgotten.
-///
-/// # Errors
-/// When the database does not do it.
-pub async fn sign_in_succeeded(conn: &mut PgConnection, id: UserId) -> Result<(), StoreError> {
-    sqlx::query!("UPDATE users SET failed_logins = 0, locked_until = NULL WHERE id = $1", id.0)
-        .execute(conn)
-        .await?;
-    Ok(())
-}
-
-/// Until when the account of that address is locked, if it is.
+/// What whoever signs in with this address is checked against.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn locked_until(
+pub async fn credentials(conn: &mut PgConnection, email: &str) -> Result<Option<SignIn>, StoreError> {
+    let found = sqlx::query!(
+        "SELECT id, password_hash FROM users WHERE lower(email) = lower($1) AND deleted_at IS NULL",
+        email
+    )
+    .fetch_optional(&mut *conn)
+    .await?;
+    let Some(found) = found else { return Ok(None) };
+    let user = find(conn, found.id.into()).await?;
+    Ok(user.map(|user| SignIn { user, password_hash: found.password_hash }))
+}
+
+/// The hash of a person's password, if they have one.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn password_hash(conn: &mut PgConnection, id: UserId) -> Result<Option<String>, StoreError> {
+    let hash =
+        sqlx::query_scalar!("SELECT password_hash FROM users WHERE id = $1 AND deleted_at IS NULL", id.0);
+    Ok(hash.fetch_optional(conn).await?.flatten())
+}
+
+/// Notes whether somebody we trust said that the address is this person's.
+///
+/// # Errors
+/// When the database does not do it.
+pub async fn confirm_email(
     conn: &mut PgConnection,
-    email: &str,
-    at: DateTime<Utc>,
-) -> Result<Option<DateTime<Utc>>, StoreError> {
-    let locked = sqlx::query_scalar!(
-        r#"SELECT locked_until AS "until!" FROM users
-           WHERE lower(email) = lower($1) AND deleted_at IS NULL AND locked_until > $2"#,
-        email,
-        at
-    );
-    Ok(locked.fetch_optional(conn).await?)
+    id: UserId,
+    is_confirmed: bool,
+) -> Result<(), StoreError> {
+    sqlx::query!("UPDATE users SET email_confirmed = $2 WHERE id = $1", id.0, is_confirmed)
+        .execute(conn)
+        .await?;
+    Ok(())
 }

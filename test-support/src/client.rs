@@ -28,6 +28,15 @@ impl Client {
         self.with_header(HeaderName::from_static("x-api-key"), key)
     }
 
+    /// The same client as a browser that got this answer: with its cookies, and the header that our own pages send.
+    pub fn with_cookies(&self, answer: &Answer) -> Self {
+        let cookies = answer.headers.get_all(header::SET_COOKIE).iter();
+        let pairs = cookies.filter_map(|cookie| cookie.to_str().ok()?.split(';').next());
+        let pairs: Vec<&str> = pairs.filter(|pair| !pair.ends_with('=')).collect();
+        self.with_header(header::COOKIE, &pairs.join("; "))
+            .with_header(HeaderName::from_static("x-requested-with"), "test")
+    }
+
     /// The same client with one more header on every call.
     pub fn with_header(&self, name: HeaderName, value: &str) -> Self {
         let mut client = self.clone();

@@ -15,9 +15,11 @@ use serde_json::Value;
 )]
 pub(crate) async fn jwks(State(api): State<Api>) -> Json<Value> {
     let now = api.clock().now();
-    let entries = api.known_keys();
+    let entries = api.keys().snapshot();
     let keys = entries.iter().filter_map(|entry| match &entry.fact {
-        AuthFact::SigningKey { kid, public_key, retires_at } if retires_at.is_none_or(|end| now < end) => {
+        AuthFact::SigningKey { kid, public_key, retires_at, .. }
+            if retires_at.is_none_or(|end| now < end) =>
+        {
             Some((kid.as_str(), public_key.as_str()))
         }
         _ => None,

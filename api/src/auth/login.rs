@@ -1,19 +1,22 @@
 //! `POST /auth/login`.
 
-use crate::{error::ApiError, extract::Body, reply::Reply, state::Api, users::UserBody};
+use super::{
+    begin::{RefreshIn, SignedIn, begin},
+    lock::Counter,
+};
+use crate::{error::ApiError, extract::Body, state::Api};
 use axum::extract::State;
-use chrono::{DateTime, TimeDelta, Utc};
+use axum_extra::extract::CookieJar;
 use garde::Validate;
 use rollcall_schemas::code::Code;
 use rollcall_service::http::{ClientIp, Problem, Success, SuccessEnvelope};
-use rollcall_store::users::{self, LockRule};
-use serde::{Deserialize, Serialize};
-use serde_json::json;
+use rollcall_store::users::{self, User};
+use serde::Deserialize;
 use utoipa::ToSchema;
 
 /// Who wants to sign in, and how they prove it.
 #[derive(Deserialize, Validate, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Credentials {
     /// The e-mail address, in any case.
     #[garde(length(min = 1, max = 254))]
@@ -21,25 +24,17 @@ pub(crate) struct Credentials {
     /// The password. bcrypt reads 72 bytes; a longer one is refused rather than cut.
     #[garde(length(bytes, min = 1, max = 72))]
     password: String,
-}
-
-/// A token and whose it is.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct SignedIn {
-    /// The access token: a JWT signed with Ed25519, sent as `Authorization: Bearer`.
-    token: String,
-    /// The user.
-    user: UserBody,
-    /// Seconds until the token ends.
-    expires_in: u32,
+    /// Where the refresh token goes: `cookie` unless said otherwise.
+    #[garde(skip)]
+    #[serde(default)]
+    refresh_in: RefreshIn,
 }
 
 /// Sign in.
 ///
-/// Several failures in a row lock the account for a while (`AUTH_ACCOUNT_LOCKED`, with the time in the details). An
-/// unknown address takes as long and is answered like a wrong password. Where calls come from is limited too
-/// (`RATE_LIMITED`).
+/// Several failures in a row lock the account for a while (`AUTH_ACCOUNT_LOCKED`, with the time in the details), but not
+/// for devices that its owner has signed in from. An unknown address takes as long and is answered like a wrong
+/// password. Where calls come from is limited too (`RATE_LIMITED`).
 #[utoipa::path(
     post,
     path = "/api/v1/auth/login",
@@ -50,51 +45,44 @@ pub(crate) struct SignedIn {
 pub(crate) async fn login(
     State(api): State<Api>,
     ClientIp(address): ClientIp,
-    Body(Credentials { email, password }): Body<Credentials>,
-) -> Reply<SignedIn> {
+    jar: CookieJar,
+    Body(credentials): Body<Credentials>,
+) -> Result<(CookieJar, Success<SignedIn>), ApiError> {
     api.sign_in_rates().take(address)?;
-    let place = api.passwords().place()?;
-    let now = api.clock().now();
-    // No connection is held while the password is hashed.
-    let attempt =
-        users::begin_sign_in(&mut *api.connection().await?, &email, now, lock_rule(&api, now)).await?;
-    let hash = attempt.as_ref().and_then(|attempt| attempt.password_hash.clone());
-    let matches = api.passwords().verify(place, password, hash).await?;
-    let mut db = api.connection().await?;
-    let Some(attempt) = attempt else {
-        return Err(match users::locked_until(&mut db, &email, now).await? {
-            Some(until) => locked(until),
-            None => wrong(),
-        });
-    };
-    if !matches {
-        return Err(wrong());
-    }
-    users::sign_in_succeeded(&mut db, attempt.user.id).await?;
-    let user = attempt.user;
+    let refresh_in = credentials.refresh_in;
+    let user = prove(&api, credentials, &jar).await?;
+    let mut tx = api.begin().await?;
+    let (jar, signed_in) = begin(&api, &mut tx, user, refresh_in, jar).await?;
+    api.commit(tx, vec![]).await?;
     count("signed_in");
-    tracing::info!(user_id = %user.id, "signed in");
-    let (token, _) = api.signer().issue(user.id, &user.email, user.role);
-    Ok(Success::ok(SignedIn { token, user: user.into(), expires_in: api.token_lifetime_s() }))
+    Ok((jar, Success::ok(signed_in)))
 }
 
-fn lock_rule(api: &Api, now: DateTime<Utc>) -> LockRule {
-    LockRule {
-        failures: api.config().lock_after_failures.into(),
-        locked_until: now + TimeDelta::seconds(api.config().lock_s.into()),
-    }
+/// The user who has this address and this password. No connection is held while the password is hashed.
+async fn prove(api: &Api, credentials: Credentials, jar: &CookieJar) -> Result<User, ApiError> {
+    let Credentials { email, password, .. } = credentials;
+    let place = api.passwords().place()?;
+    let (account, counter) = {
+        let mut db = api.connection().await?;
+        let account = users::credentials(&mut db, &email).await?;
+        let counter = Counter::of(&mut db, &email, account.as_ref(), jar).await?;
+        (account, counter)
+    };
+    let _turn = counter.turn(api.turns()).await;
+    let counted = counter.count(api, &mut *api.connection().await?).await;
+    counted.inspect_err(|_| count("locked"))?;
+    let hash = account.as_ref().and_then(|account| account.password_hash.clone());
+    let matches = api.passwords().verify(place, password, hash).await?;
+    let Some(account) = account.filter(|_| matches) else {
+        count("refused");
+        return Err(wrong());
+    };
+    counter.clear(&mut *api.connection().await?).await?;
+    Ok(account.user)
 }
 
 fn wrong() -> ApiError {
-    count("refused");
     Problem::new(Code::AuthInvalidCredentials, "the e-mail address or the password is wrong").into()
-}
-
-fn locked(until: DateTime<Utc>) -> ApiError {
-    count("locked");
-    Problem::new(Code::AuthAccountLocked, "too many failed sign-ins; the account is locked for a while")
-        .with_details(json!({ "until": until }))
-        .into()
 }
 
 fn count(result: &'static str) {
@@ -107,9 +95,10 @@ mod tests {
         ApiConfig,
         testing::{PASSWORD, TestApi},
     };
+    use futures::StreamExt;
     use rollcall_test_support::Answer;
     use serde_json::json;
-    use std::num::NonZeroU32;
+    use std::{collections::BTreeSet, num::NonZeroU32};
 
     async fn sign_in(test: &TestApi, email: &str, password: &str) -> Answer {
         let body = json!({ "email": email, "password": password });
@@ -156,6 +145,83 @@ mod tests {
         assert_eq!(locked.refused(423, "AUTH_ACCOUNT_LOCKED")["until"], "2026-03-02T09:15:00Z");
         test.clock.advance(chrono::TimeDelta::minutes(15));
         sign_in(&test, "admin@school.example", PASSWORD).await.data();
+    }
+
+    #[tokio::test]
+    async fn an_address_without_an_account_locks_like_one_with() {
+        let test = TestApi::start().await;
+        for _ in 0..5 {
+            sign_in(&test, "Nobody@school.example", "Wrong-horse-1")
+                .await
+                .refused(401, "AUTH_INVALID_CREDENTIALS");
+        }
+        sign_in(&test, "nobody@school.example", PASSWORD).await.refused(423, "AUTH_ACCOUNT_LOCKED");
+    }
+
+    #[tokio::test]
+    async fn nobody_is_locked_out_of_a_device_of_theirs_by_others() {
+        let test = TestApi::start().await;
+        let at_home =
+            test.edge.client().with_cookies(&sign_in(&test, "admin@school.example", PASSWORD).await);
+        let from_home = async |password: &str| {
+            let body = json!({ "email": "admin@school.example", "password": password });
+            at_home.post("/api/v1/auth/login", &body).await
+        };
+        for _ in 0..5 {
+            sign_in(&test, "admin@school.example", "Wrong-horse-1")
+                .await
+                .refused(401, "AUTH_INVALID_CREDENTIALS");
+        }
+        sign_in(&test, "admin@school.example", PASSWORD).await.refused(423, "AUTH_ACCOUNT_LOCKED");
+        from_home(PASSWORD).await.data();
+        // The device is no way around the lock: it has one of its own.
+        for _ in 0..5 {
+            from_home("Wrong-horse-1").await.refused(401, "AUTH_INVALID_CREDENTIALS");
+        }
+        from_home(PASSWORD).await.refused(423, "AUTH_ACCOUNT_LOCKED");
+        // Nor is it one for another account.
+        let body = json!({ "email": "nobody@school.example", "password": PASSWORD });
+        at_home.post("/api/v1/auth/login", &body).await.refused(401, "AUTH_INVALID_CREDENTIALS");
+    }
+
+    #[tokio::test]
+    async fn tries_while_a_lock_holds_do_not_prolong_it() {
+        let test = TestApi::start().await;
+        for _ in 0..5 {
+            sign_in(&test, "admin@school.example", "Wrong-horse-1")
+                .await
+                .refused(401, "AUTH_INVALID_CREDENTIALS");
+        }
+        test.clock.advance(chrono::TimeDelta::minutes(14));
+        let locked = sign_in(&test, "admin@school.example", "Wrong-horse-1").await;
+        assert_eq!(locked.refused(423, "AUTH_ACCOUNT_LOCKED")["until"], "2026-03-02T09:15:00Z");
+        test.clock.advance(chrono::TimeDelta::minutes(1));
+        sign_in(&test, "admin@school.example", PASSWORD).await.data();
+    }
+
+    #[tokio::test]
+    async fn failures_long_ago_are_forgotten() {
+        let test = TestApi::start().await;
+        for _ in 0..10 {
+            sign_in(&test, "admin@school.example", "Wrong-horse-1")
+                .await
+                .refused(401, "AUTH_INVALID_CREDENTIALS");
+            test.clock.advance(chrono::TimeDelta::minutes(16));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_hundred_at_once_are_each_signed_in_on_their_own() {
+        let config = ApiConfig { login_per_minute: NonZeroU32::new(1_000).unwrap(), ..ApiConfig::default() };
+        let test = TestApi::start_with(config).await;
+        let answers: Vec<_> = futures::stream::iter(0..100)
+            .map(|_| sign_in(&test, "admin@school.example", PASSWORD))
+            .buffer_unordered(50)
+            .collect()
+            .await;
+        let tokens: BTreeSet<_> =
+            answers.iter().map(|answer| answer.data()["token"].as_str().unwrap()).collect();
+        assert_eq!(tokens.len(), 100);
     }
 
     #[tokio::test]

@@ -199,10 +199,10 @@ async fn a_cursor_that_the_log_has_forgotten_is_told_so() {
 
 async fn watch(test: &TestApi, after: Option<u64>) -> impl Stream<Item = Result<Bytes, Infallible>> + Unpin {
     let (user_id, role) = (test.school.admin, Role::Admin);
-    let (token, _) = test.api.signer().issue(user_id, "admin@school.example", role);
+    let (token, claims) = test.api.signer().issue(user_id, "admin@school.example", role);
     let mut headers = HeaderMap::new();
     headers.insert("authorization", HeaderValue::from_str(&format!("Bearer {token}")).unwrap());
-    let caller = Caller::User(User { user_id, role, email: String::new() });
+    let caller = Caller::User(User { user_id, role, email: String::new(), sign_in_id: claims.sid });
     let watcher = Watcher::open(&test.api, caller, headers, Filter::default(), after).await.unwrap();
     Box::pin(watcher.into_stream())
 }

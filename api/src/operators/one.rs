@@ -1,7 +1,7 @@
 //! `GET`, `PUT` and `DELETE /admin/operators/{id}`.
 
 use super::{OperatorData, find};
-use crate::{extract::Body, passwords, reply::Reply, state::Api, users::revocation};
+use crate::{auth::end_everywhere, extract::Body, passwords, reply::Reply, state::Api};
 use axum::extract::State;
 use garde::Validate;
 use rollcall_schemas::id::UserId;
@@ -56,7 +56,7 @@ pub(crate) async fn update_operator(
         Some(password) => Some(api.passwords().hash(password).await?),
         None => None,
     };
-    let messages = password_hash.iter().map(|_| revocation(&api, id)).collect();
+    let (is_new_password, is_new_email) = (password_hash.is_some(), change.email.is_some());
     let mut tx = api.begin().await?;
     find(&mut tx, id).await?;
     let change = UserChange {
@@ -66,6 +66,10 @@ pub(crate) async fn update_operator(
         ..UserChange::default()
     };
     users::update(&mut tx, id, &change, api.clock().now()).await?;
+    if is_new_email {
+        users::confirm_email(&mut tx, id, true).await?;
+    }
+    let messages = if is_new_password { vec![end_everywhere(&api, &mut tx, id).await?] } else { vec![] };
     let operator = find(&mut tx, id).await?;
     api.commit(tx, messages).await?;
     Ok(Success::ok(OperatorData { operator: operator.into() }))
@@ -85,7 +89,8 @@ pub(crate) async fn delete_operator(State(api): State<Api>, Path(id): Path<UserI
     let mut tx = api.begin().await?;
     let operator = find(&mut tx, id).await?;
     users::delete(&mut tx, id, api.clock().now()).await?;
-    api.commit(tx, vec![revocation(&api, id)]).await?;
+    let ended = end_everywhere(&api, &mut tx, id).await?;
+    api.commit(tx, vec![ended]).await?;
     let data = OperatorData { operator: operator.into() };
     Ok(Success::new(http::StatusCode::OK, "OPERATOR_DELETED", data))
 }

@@ -2,11 +2,11 @@
 
 use super::{StudentData, erasure, find};
 use crate::{
+    auth::end_everywhere,
     extract::{Body, Caller},
     passwords,
     reply::Reply,
     state::Api,
-    users::revocation,
 };
 use axum::extract::State;
 use garde::Validate;
@@ -68,7 +68,7 @@ pub(crate) async fn update_student(
         Some(password) => Some(api.passwords().hash(password).await?),
         None => None,
     };
-    let messages = password_hash.iter().map(|_| revocation(&api, id)).collect();
+    let (is_new_password, is_new_email) = (password_hash.is_some(), change.email.is_some());
     let mut tx = api.begin().await?;
     find(&mut tx, id).await?;
     let change = UserChange {
@@ -79,6 +79,10 @@ pub(crate) async fn update_student(
         role: None,
     };
     users::update(&mut tx, id, &change, api.clock().now()).await?;
+    if is_new_email {
+        users::confirm_email(&mut tx, id, true).await?;
+    }
+    let messages = if is_new_password { vec![end_everywhere(&api, &mut tx, id).await?] } else { vec![] };
     let student = find(&mut tx, id).await?;
     api.commit(tx, messages).await?;
     Ok(Success::ok(StudentData { student: student.into() }))
@@ -104,6 +108,7 @@ pub(crate) async fn delete_student(
     let now = api.clock().now();
     enrolments::end(&mut tx, id, None, now).await?;
     users::delete(&mut tx, id, now).await?;
-    api.commit(tx, vec![revocation(&api, id), erasure(&api, &caller, id)]).await?;
+    let ended = end_everywhere(&api, &mut tx, id).await?;
+    api.commit(tx, vec![ended, erasure(&api, &caller, id)]).await?;
     Ok(Success::new(http::StatusCode::OK, "STUDENT_DELETED", StudentData { student: student.into() }))
 }

@@ -15,14 +15,12 @@ pub(crate) use list::usable;
 use crate::{caching, error::ApiError, extract::Caller, state::Api};
 use chrono::{DateTime, Utc};
 use rollcall_schemas::{
-    feed::{AuthEntry, AuthFact},
     id::{OrganisationId, UserId},
     role::Role,
 };
 use rollcall_service::http::Problem;
 use rollcall_store::{
     PgConnection, classes, organisations,
-    outbox::OutboxMessage,
     pages::Page,
     users::{self, User},
 };
@@ -107,12 +105,6 @@ async fn teaches_nothing(db: &mut PgConnection, user: &User) -> Result<(), ApiEr
         return Ok(());
     }
     Err(Problem::conflict("the person still teaches classes: give them to another teacher first").into())
-}
-
-/// Tells everybody who verifies tokens that those issued to a user so far are no longer good.
-pub(crate) fn revocation(api: &Api, user_id: UserId) -> OutboxMessage {
-    let fact = AuthFact::Revocation { user_id, issued_before: api.clock().now() };
-    OutboxMessage::feed(&AuthEntry { revision: api.revision_now(), fact })
 }
 
 #[cfg(test)]

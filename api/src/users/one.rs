@@ -1,7 +1,8 @@
 //! `GET`, `PUT` and `DELETE /users/{id}`.
 
-use super::{UserData, find, may_manage, revocation, teaches_nothing};
+use super::{UserData, find, may_manage, teaches_nothing};
 use crate::{
+    auth::end_everywhere,
     extract::{Body, Caller},
     passwords,
     reply::Reply,
@@ -56,7 +57,7 @@ pub(crate) struct UserChangeBody {
 
 /// Change a person.
 ///
-/// A new role or password ends the access tokens that the person holds.
+/// A new role or password ends every sign-in of the person.
 #[utoipa::path(
     put,
     path = "/api/v1/users/{id}",
@@ -83,7 +84,8 @@ pub(crate) async fn update_user(
         may_manage(&caller, role)?;
         teaches_nothing(&mut tx, &user).await?;
     }
-    let ends_tokens = new_role.is_some() || password_hash.is_some();
+    let ends_sign_ins = new_role.is_some() || password_hash.is_some();
+    let is_new_email = change.email.is_some();
     let change = UserChange {
         email: change.email,
         full_name: change.full_name,
@@ -92,8 +94,11 @@ pub(crate) async fn update_user(
         password_hash,
     };
     users::update(&mut tx, id, &change, api.clock().now()).await?;
+    if is_new_email {
+        users::confirm_email(&mut tx, id, true).await?;
+    }
     let user = find(&mut tx, id).await?;
-    let messages = if ends_tokens { vec![revocation(&api, id)] } else { vec![] };
+    let messages = if ends_sign_ins { vec![end_everywhere(&api, &mut tx, id).await?] } else { vec![] };
     api.commit(tx, messages).await?;
     Ok(Success::ok(UserData { user: user.into() }))
 }
@@ -123,6 +128,7 @@ pub(crate) async fn delete_user(
     let now = api.clock().now();
     enrolments::end(&mut tx, id, None, now).await?;
     users::delete(&mut tx, id, now).await?;
-    api.commit(tx, vec![revocation(&api, id), erasure(&api, &caller, id)]).await?;
+    let ended = end_everywhere(&api, &mut tx, id).await?;
+    api.commit(tx, vec![ended, erasure(&api, &caller, id)]).await?;
     Ok(Success::new(http::StatusCode::OK, "USER_DELETED", UserData { user: user.into() }))
 }

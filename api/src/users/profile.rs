@@ -50,9 +50,15 @@ pub(crate) async fn update_profile(
     caller: Caller,
     Body(change): Body<ProfileChange>,
 ) -> Reply<UserData> {
-    let mut db = api.connection().await?;
+    let mut tx = api.begin().await?;
+    let before = find(&mut tx, caller.id()).await?;
     let change = UserChange { full_name: change.full_name, email: change.email, ..UserChange::default() };
-    users::update(&mut db, caller.id(), &change, api.clock().now()).await?;
-    let user = find(&mut db, caller.id()).await?;
+    users::update(&mut tx, caller.id(), &change, api.clock().now()).await?;
+    let user = find(&mut tx, caller.id()).await?;
+    if user.email != before.email {
+        // Nobody but themselves says so.
+        users::confirm_email(&mut tx, caller.id(), false).await?;
+    }
+    api.commit(tx, vec![]).await?;
     Ok(Success::ok(UserData { user: user.into() }))
 }

@@ -3,8 +3,8 @@
 use crate::{eventually, server::Server, soon};
 use rollcall_bus::{Bus, Change, Feed, Message};
 use rollcall_schemas::{
-    feed::{CameraEntry, FeedEntry, GalleryEntry},
-    id::{CameraId, UserId},
+    feed::{AuthEntry, AuthFact, CameraEntry, FeedEntry, GalleryEntry},
+    id::{CameraId, SignInId, UserId},
     subject::{self, Stream},
 };
 use std::{os::unix::fs::PermissionsExt, path::PathBuf};
@@ -101,6 +101,42 @@ async fn an_older_revision_is_ignored() {
     let sequence = publish(&bus, &camera(2, 1)).await;
     reached(&feed, sequence).await;
     assert_eq!(*feed.get(&key(1)).unwrap(), camera(1, 5));
+}
+
+/// A sign-in that ended in one hour and is to be known until another.
+fn ended_sign_in(number: u128, hours: std::ops::Range<u32>) -> AuthEntry {
+    let at = |hour: u32| format!("2026-03-02T{hour:02}:00:00Z").parse().unwrap();
+    let sign_in_id = SignInId(Uuid::from_u128(number));
+    let fact = AuthFact::EndedSignIn { sign_in_id, ended_at: at(hours.start), forget_at: at(hours.end) };
+    AuthEntry { revision: 1, fact }
+}
+
+#[tokio::test]
+async fn what_no_longer_says_anything_is_forgotten_also_after_a_restart() {
+    let server = Server::start();
+    let bus = server.bus().await;
+    let path = server.path("auth.json");
+    let knows = |feed: &Feed<AuthEntry>| {
+        let keys = (1..=4).map(|number| format!("sign-in/{}", Uuid::from_u128(number)));
+        keys.map(|key| feed.get(&key).is_some()).collect::<Vec<_>>()
+    };
+    let tell = async |feed: &Feed<AuthEntry>, entry: &AuthEntry| {
+        let sequence = bus.publish(Message::entry(entry).unwrap()).await.unwrap().sequence;
+        let mut progress = feed.progress();
+        soon("the entry", progress.wait_for(|progress| progress.revision >= sequence)).await.unwrap();
+    };
+    let stop = CancellationToken::new();
+    let feed = bus.feed::<AuthEntry>(None, Some(path.clone()), stop.clone());
+    tell(&feed, &ended_sign_in(1, 8..10)).await;
+    tell(&feed, &ended_sign_in(2, 8..12)).await;
+    assert_eq!(knows(&feed), [true, true, false, false]);
+    tell(&feed, &ended_sign_in(3, 10..13)).await;
+    assert_eq!(knows(&feed), [false, true, true, false]);
+    stop.cancel();
+    soon("stopping", feed.stopped()).await;
+    let feed = bus.feed::<AuthEntry>(None, Some(path), CancellationToken::new());
+    tell(&feed, &ended_sign_in(4, 12..14)).await;
+    assert_eq!(knows(&feed), [false, false, true, true]);
 }
 
 #[tokio::test]

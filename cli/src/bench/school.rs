@@ -233,6 +233,7 @@ impl Office<'_> {
         let signing_key = AuthFact::SigningKey {
             kid: signer.kid().to_owned(),
             public_key: signer.public_key().to_owned(),
+            signs_from: None,
             retires_at: None,
         };
         for fact in [known_key, signing_key] {

@@ -94,6 +94,7 @@ impl World {
         let fact = AuthFact::SigningKey {
             kid: signer.kid().to_owned(),
             public_key: signer.public_key().to_owned(),
+            signs_from: None,
             retires_at: None,
         };
         put(&bus, &AuthEntry { revision: 1, fact }).await;

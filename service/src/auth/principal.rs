@@ -3,7 +3,7 @@
 use super::{
     api_key::{API_KEY_HEADER, ApiKey},
     key_uses::KeyUses,
-    token::{TokenConfig, signed_claims},
+    token::{Claims, TokenConfig, signed_claims},
 };
 use crate::{clock::Clock, http::Problem};
 use axum::extract::{FromRef, FromRequestParts};
@@ -13,7 +13,7 @@ use jsonwebtoken::decode_header;
 use rollcall_schemas::{
     code::Code,
     feed::AuthFact,
-    id::{ApiKeyId, CameraId, UserId},
+    id::{ApiKeyId, CameraId, SignInId, UserId},
     request::KeyUse,
     role::Role,
     scope::Scope,
@@ -24,7 +24,7 @@ use std::{collections::HashMap, sync::Arc};
 const CLOCK_SKEW: TimeDelta = TimeDelta::seconds(60);
 
 /// What is known of keys and revocations: the AUTH feed, by the key of its entries (`signing-key/<kid>`,
-/// `api-key/<id>`, `revocation/<user>`).
+/// `api-key/<id>`, `revocation/<user>`, `sign-in/<id>`).
 pub trait KeySource: Send + Sync + 'static {
     /// The entry of that key.
     fn find(&self, key: &str) -> Option<AuthFact>;
@@ -51,6 +51,8 @@ pub struct User {
     pub role: Role,
     /// Their e-mail address.
     pub email: String,
+    /// The sign-in that the token belongs to.
+    pub sign_in_id: SignInId,
 }
 
 impl User {
@@ -133,14 +135,16 @@ impl Authenticator {
         let kid = decode_header(token).ok().and_then(|header| header.kid).ok_or_else(invalid_token)?;
         let key = self.signing_key(&kid, now).ok_or_else(invalid_token)?;
         let claims = signed_claims(token, &key, &self.config).ok_or_else(invalid_token)?;
-        if claims.iat > (now + CLOCK_SKEW).timestamp() {
+        let latest_start = (now + CLOCK_SKEW).timestamp();
+        if claims.iat > latest_start || claims.nbf.is_some_and(|start| start > latest_start) {
             return Err(invalid_token());
         }
         // A token is good before its `exp`, not at it (RFC 7519, section 4.1.4).
-        if claims.exp <= now.timestamp() || self.is_revoked(claims.user_id, claims.iat) {
+        if claims.exp <= now.timestamp() || self.is_revoked(&claims) {
             return Err(Problem::new(Code::AuthTokenExpired, "the access token is no longer valid"));
         }
-        Ok(User { user_id: claims.user_id, role: claims.role, email: claims.email })
+        let Claims { user_id, role, email, sid: sign_in_id, .. } = claims;
+        Ok(User { user_id, role, email, sign_in_id })
     }
 
     /// The camera or the integration of an API key.
@@ -185,12 +189,14 @@ impl Authenticator {
         }
     }
 
-    /// Tokens tell the second only: one issued in the very second of the revocation is refused with the older ones.
-    fn is_revoked(&self, user_id: UserId, issued_at: i64) -> bool {
-        match self.keys.find(&format!("revocation/{user_id}")) {
-            Some(AuthFact::Revocation { issued_before, .. }) => issued_at <= issued_before.timestamp(),
-            _ => false,
-        }
+    /// Whether the sign-in has ended, or all tokens of the user have. Tokens tell the second only: one issued in the very
+    /// second of the revocation is refused with the older ones.
+    fn is_revoked(&self, claims: &Claims) -> bool {
+        self.keys.find(&format!("sign-in/{}", claims.sid)).is_some()
+            || match self.keys.find(&format!("revocation/{}", claims.user_id)) {
+                Some(AuthFact::Revocation { issued_before, .. }) => claims.iat <= issued_before.timestamp(),
+                _ => false,
+            }
     }
 }
 

@@ -40,8 +40,12 @@ struct Site {
 
 impl Site {
     fn new() -> Self {
+        Self::with_seed(3)
+    }
+
+    fn with_seed(seed: u64) -> Self {
         let clock = Clock::manual(DateTime::from_timestamp(1_700_000_000, 0).unwrap());
-        let entropy = Entropy::seeded(3);
+        let entropy = Entropy::seeded(seed);
         let pem = generate_signing_key(&entropy);
         let signer = TokenSigner::new(&pem, TokenConfig::default(), clock.clone(), entropy.clone()).unwrap();
         let feed = Arc::new(RwLock::new(HashMap::new()));
@@ -61,7 +65,7 @@ impl Site {
 
     fn signing_key(&self, retires_at: Option<DateTime<Utc>>) -> AuthFact {
         let (kid, public_key) = (self.signer.kid().to_owned(), self.signer.public_key().to_owned());
-        AuthFact::SigningKey { kid, public_key, retires_at }
+        AuthFact::SigningKey { kid, public_key, signs_from: None, retires_at }
     }
 
     fn token(&self) -> String {
@@ -100,8 +104,10 @@ impl Site {
 #[test]
 fn a_token_says_who_it_was_issued_to() {
     let site = Site::new();
-    let user = site.authenticator.verify_token(&site.token()).unwrap();
-    assert_eq!(user, User { user_id: USER, role: Role::Teacher, email: "ada@school.example".into() });
+    let (token, claims) = site.signer.issue(USER, "ada@school.example", Role::Teacher);
+    let user = site.authenticator.verify_token(&token).unwrap();
+    let (role, email) = (Role::Teacher, "ada@school.example".into());
+    assert_eq!(user, User { user_id: USER, role, email, sign_in_id: claims.sid });
 }
 
 #[test]
@@ -109,7 +115,7 @@ fn claims_are_named_as_documented() {
     let claims = serde_json::to_value(Site::new().signer.issue(USER, "a@b.c", Role::Student).1).unwrap();
     let mut names: Vec<_> = claims.as_object().unwrap().keys().cloned().collect();
     names.sort();
-    assert_eq!(names, ["aud", "email", "exp", "iat", "iss", "jti", "role", "userId"]);
+    assert_eq!(names, ["aud", "email", "exp", "iat", "iss", "jti", "role", "sid", "userId"]);
     assert_eq!(claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap(), 24 * 60 * 60);
 }
 
@@ -132,12 +138,14 @@ fn tokens_for_others_are_refused() {
             Code::AuthTokenInvalid
         );
     }
-    for claim in ["aud", "iss", "exp", "iat", "userId", "role"] {
+    for claim in ["aud", "iss", "exp", "iat", "sid", "userId", "role"] {
         let without = site.forged(|claims| drop(claims.as_object_mut().unwrap().remove(claim)));
         assert_eq!(site.refused(&without), Code::AuthTokenInvalid, "without {claim}");
     }
-    let early = site.forged(|claims| claims["iat"] = (claims["iat"].as_i64().unwrap() + 3_600).into());
-    assert_eq!(site.refused(&early), Code::AuthTokenInvalid);
+    for claim in ["iat", "nbf"] {
+        let early = site.forged(|claims| claims[claim] = (site.clock.now().timestamp() + 3_600).into());
+        assert_eq!(site.refused(&early), Code::AuthTokenInvalid, "{claim} lies ahead");
+    }
     assert!(site.authenticator.verify_token(&site.forged(|_| ())).is_ok(), "the forger's baseline must pass");
 }
 
@@ -199,9 +207,9 @@ fn a_key_must_be_known_and_not_retired() {
 
     let kid = stranger.kid().to_owned();
     let public_key = site.signer.public_key().to_owned();
-    site.learn(AuthFact::SigningKey { kid: kid.clone(), public_key, retires_at: None });
+    site.learn(AuthFact::SigningKey { kid: kid.clone(), public_key, signs_from: None, retires_at: None });
     assert_eq!(site.refused(&foreign), Code::AuthTokenInvalid, "another key under its kid");
-    site.learn(AuthFact::SigningKey { kid, public_key: "AAAA".into(), retires_at: None });
+    site.learn(AuthFact::SigningKey { kid, public_key: "AAAA".into(), signs_from: None, retires_at: None });
     assert_eq!(site.refused(&foreign), Code::AuthTokenInvalid, "a key that is none");
 
     let token = site.token();
@@ -219,6 +227,37 @@ fn a_revocation_ends_older_tokens_only() {
     assert_eq!(site.refused(&old), Code::AuthTokenExpired);
     site.clock.advance(TimeDelta::seconds(1));
     assert!(site.authenticator.verify_token(&site.token()).is_ok());
+}
+
+#[test]
+fn the_end_of_a_sign_in_ends_its_tokens_only() {
+    let site = Site::new();
+    let (token, claims) = site.signer.issue(USER, "ada@school.example", Role::Teacher);
+    let other = site.token();
+    let (ended_at, forget_at) = (site.clock.now(), site.clock.now() + TimeDelta::hours(24));
+    site.learn(AuthFact::EndedSignIn { sign_in_id: claims.sid, ended_at, forget_at });
+    assert_eq!(site.refused(&token), Code::AuthTokenExpired);
+    assert!(site.authenticator.verify_token(&other).is_ok());
+}
+
+/// Another deployment has the same issuer and audience where nobody changed them, and never the same key.
+#[test]
+fn a_token_of_another_deployment_is_refused() {
+    let (ours, theirs) = (Site::new(), Site::with_seed(4));
+    let token = theirs.token();
+    assert!(theirs.authenticator.verify_token(&token).is_ok());
+    assert_eq!(ours.refused(&token), Code::AuthTokenInvalid);
+}
+
+/// A good signature of ours, on other claims of ours.
+#[test]
+fn a_swapped_signature_is_refused() {
+    let site = Site::new();
+    let student = site.signer.issue(USER, "a@b.c", Role::Student).0;
+    let admin = site.signer.issue(USER, "a@b.c", Role::Admin).0;
+    let (claims, _) = admin.rsplit_once('.').unwrap();
+    let (_, signature) = student.rsplit_once('.').unwrap();
+    assert_eq!(site.refused(&format!("{claims}.{signature}")), Code::AuthTokenInvalid);
 }
 
 #[test]

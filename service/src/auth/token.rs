@@ -11,7 +11,10 @@ use ed25519_dalek::{
     pkcs8::{DecodePrivateKey, EncodePrivateKey, spki::der::pem::LineEnding},
 };
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode};
-use rollcall_schemas::{id::UserId, role::Role};
+use rollcall_schemas::{
+    id::{SignInId, UserId},
+    role::Role,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -46,8 +49,13 @@ pub struct Claims {
     pub email: String,
     /// Their role at the time.
     pub role: Role,
+    /// The sign-in that it belongs to: it ends with it.
+    pub sid: SignInId,
     /// When it was issued, in seconds since 1970.
     pub iat: i64,
+    /// Before this it is not good yet, in seconds since 1970. Ours are good from the start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nbf: Option<i64>,
     /// When it ends, in seconds since 1970.
     pub exp: i64,
     /// Who issued it.
@@ -108,15 +116,22 @@ impl TokenSigner {
         &self.public_key
     }
 
-    /// Issues a token.
+    /// Issues a token of a new sign-in, which nobody can refresh.
     pub fn issue(&self, user_id: UserId, email: &str, role: Role) -> (String, Claims) {
+        self.issue_within(SignInId(self.entropy.uuid_v4()), user_id, email, role)
+    }
+
+    /// Issues a token of a sign-in.
+    pub fn issue_within(&self, sid: SignInId, user_id: UserId, email: &str, role: Role) -> (String, Claims) {
         let now = self.clock.now();
         let claims = Claims {
             user_id,
             email: email.to_owned(),
             role,
+            sid,
             iat: now.timestamp(),
             exp: (now + TimeDelta::seconds(self.config.lifetime_s.into())).timestamp(),
+            nbf: None,
             iss: self.config.issuer.clone(),
             aud: self.config.audience.clone(),
             jti: self.entropy.uuid_v4(),

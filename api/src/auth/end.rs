@@ -1,0 +1,58 @@
+//! How sign-ins end, for everybody who verifies tokens: the api, and `ingest` by way of the AUTH feed.
+
+use crate::state::Api;
+use chrono::{DateTime, TimeDelta, Utc};
+use rollcall_schemas::{
+    feed::{AuthEntry, AuthFact, FeedEntry},
+    id::{SignInId, UserId},
+};
+use rollcall_store::{PgConnection, StoreError, outbox::OutboxMessage, sign_ins};
+
+/// Access tokens that are being issued while their sign-in ends are a moment younger than its end.
+const LATE: TimeDelta = TimeDelta::minutes(1);
+
+/// Ends one sign-in. What is returned goes out with the transaction, also when it had ended before: telling it twice
+/// changes nothing.
+pub(super) async fn end_one(
+    api: &Api,
+    tx: &mut PgConnection,
+    id: SignInId,
+) -> Result<OutboxMessage, StoreError> {
+    let now = api.clock().now();
+    sign_ins::end(tx, id, now).await?;
+    Ok(OutboxMessage::feed(&ended_entry(api, id, now)))
+}
+
+/// Ends every sign-in of a person but this one.
+pub(super) async fn end_others(
+    api: &Api,
+    tx: &mut PgConnection,
+    user: UserId,
+    but: Option<SignInId>,
+) -> Result<Vec<OutboxMessage>, StoreError> {
+    let now = api.clock().now();
+    let ended = sign_ins::end_all(tx, user, but, now).await?;
+    Ok(ended.into_iter().map(|id| OutboxMessage::feed(&ended_entry(api, id, now))).collect())
+}
+
+/// Ends every sign-in of a person: they lost their role, their password or their account.
+pub(crate) async fn end_everywhere(
+    api: &Api,
+    tx: &mut PgConnection,
+    user_id: UserId,
+) -> Result<OutboxMessage, StoreError> {
+    let now = api.clock().now();
+    sign_ins::end_all(tx, user_id, None, now).await?;
+    let fact = AuthFact::Revocation { user_id, issued_before: now };
+    Ok(OutboxMessage::feed(&AuthEntry { revision: api.revision_now(), fact }))
+}
+
+/// Waits until this very process refuses the tokens of a sign-in that was ended.
+pub(super) async fn is_known(api: &Api, id: SignInId) {
+    api.knows(&ended_entry(api, id, api.clock().now()).key()).await;
+}
+
+fn ended_entry(api: &Api, sign_in_id: SignInId, ended_at: DateTime<Utc>) -> AuthEntry {
+    let forget_at = ended_at + TimeDelta::seconds(api.token_lifetime_s().into()) + LATE;
+    AuthEntry { revision: 1, fact: AuthFact::EndedSignIn { sign_in_id, ended_at, forget_at } }
+}
