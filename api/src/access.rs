@@ -16,7 +16,7 @@ use rollcall_schemas::{
     role::Role::{self, Admin, Operator, Student, Teacher},
     scope::Scope::{self, AttendanceRead, ClassesRead, EventsRead, PeopleRead, PeopleWrite},
 };
-use rollcall_service::{auth::Principal, http::Problem};
+use rollcall_service::{auth::Principal, http::Problem, limits::Authenticated};
 use rollcall_store::{PgConnection, classes, enrolments, session_views};
 use std::{ops::DerefMut, str::FromStr};
 
@@ -202,7 +202,7 @@ pub(crate) async fn enforce(
     let method = if request.method() == Method::HEAD { &Method::GET } else { request.method() };
     let Some(rule) = find(method, path.as_str()) else { return Ok(not_a_route(path.as_str())) };
     if let Who::Users(roles) = rule.who {
-        let caller = match api.authenticator().authenticate(request.headers())? {
+        let caller = match Authenticated::caller(&request)? {
             Principal::User(user) => {
                 user.require(roles)?;
                 Caller::User(user)

@@ -3,10 +3,7 @@
 use crate::auth::OidcConfig;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::{num::NonZeroU32, path::PathBuf, time::Duration};
-
-/// A school's staff in the morning, and far too few to guess with.
-const LOGIN_PER_MINUTE: NonZeroU32 = NonZeroU32::new(60).expect("60 is not 0");
+use std::{path::PathBuf, time::Duration};
 
 /// The settings of the api.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -28,9 +25,6 @@ pub struct ApiConfig {
     pub lock_after_failures: u16,
     /// How long it stays locked, in seconds.
     pub lock_s: u32,
-    /// Sign-ins a minute, failed or not, that one address may try, and as many at once. People behind one router share an
-    /// address.
-    pub login_per_minute: NonZeroU32,
     /// How long a call waits for a worker's answer, in milliseconds; after that it is told where to look for it.
     pub ask_deadline_ms: u64,
     /// Bytes that one photograph may have.
@@ -62,7 +56,6 @@ impl Default for ApiConfig {
             bcrypt_cost: 12,
             lock_after_failures: 5,
             lock_s: 15 * 60,
-            login_per_minute: LOGIN_PER_MINUTE,
             ask_deadline_ms: 30_000,
             max_photo_bytes: 5 * 1024 * 1024,
             keep_alive_s: 15,

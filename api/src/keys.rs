@@ -1,7 +1,11 @@
 //! The file of the private keys that sign access tokens, the newest last: read, made when there is none, added to. Which of
 //! them signs is decided in `signing`.
 
-use rollcall_service::{auth::generate_signing_key, clock::Entropy, config::Secret};
+use rollcall_service::{
+    auth::generate_signing_key,
+    clock::Entropy,
+    config::{PrivateFileError, Secret, read_private},
+};
 use std::{
     fs::{self, File},
     io::{self, ErrorKind, Write},
@@ -35,7 +39,10 @@ pub(crate) fn load_or_create(file: Option<&Path>, entropy: &Entropy) -> io::Resu
 
 /// The keys in `file`.
 pub(crate) fn load(file: &Path) -> io::Result<Vec<Secret>> {
-    let text = Secret::new(fs::read_to_string(file)?);
+    let text = read_private(file).map_err(|error| match error {
+        PrivateFileError::Unreadable(_, error) => error,
+        open => io::Error::other(open),
+    })?;
     Ok(text
         .reveal()
         .split_inclusive(END)
@@ -95,6 +102,16 @@ mod tests {
         let read = load_or_create(Some(&file), &Entropy::seeded(2)).unwrap();
         assert!(made == read && made.len() == 1);
         assert_eq!(mode(&file), 0o600);
+    }
+
+    #[test]
+    fn a_key_that_everybody_may_read_is_not_used() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("key.pem");
+        load_or_create(Some(&file), &Entropy::seeded(1)).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+        let refused = load_or_create(Some(&file), &Entropy::seeded(1)).unwrap_err().to_string();
+        assert!(refused.contains("chmod 600"), "{refused}");
     }
 
     #[test]

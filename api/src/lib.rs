@@ -53,14 +53,17 @@ pub use keys::rotate_keys;
 pub use openapi::{docs, openapi};
 pub use state::{Api, ApiDeps, StartError};
 
+use axum::middleware::from_fn_with_state;
+use rollcall_service::limits;
 use utoipa_axum::router::OpenApiRouter;
 
 /// Every route of the api, ready to be mounted beside others and finished with `rollcall_service::http::finish`.
 pub fn router(api: &Api) -> OpenApiRouter {
-    let guard = axum::middleware::from_fn_with_state(api.clone(), access::enforce);
-    let once = axum::middleware::from_fn_with_state(api.clone(), idempotency::once);
-    // The guard is outside: only who may call at all begins a call.
-    routes(api.config()).route_layer(once).route_layer(guard).with_state(api.clone())
+    let gate = from_fn_with_state(api.gate(), limits::admit);
+    let guard = from_fn_with_state(api.clone(), access::enforce);
+    let once = from_fn_with_state(api.clone(), idempotency::once);
+    // The last layer is the first that a call meets: only whose turn it is, and who may call at all, begins a call.
+    routes(api.config()).route_layer(once).route_layer(guard).route_layer(gate).with_state(api.clone())
 }
 
 fn routes(config: &ApiConfig) -> OpenApiRouter<Api> {

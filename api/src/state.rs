@@ -3,7 +3,7 @@
 
 use crate::{
     api_keys::{NoteKeyUses, note_own_uses},
-    auth::{self, Providers, SignInRates, Turns},
+    auth::{self, Providers, Turns},
     config::ApiConfig,
     error::ApiError,
     events::EventHub,
@@ -19,6 +19,7 @@ use rollcall_service::{
     clock::{Clock, Entropy},
     health::HealthRegistry,
     lifecycle::Lifecycle,
+    limits::{Gate, Limiter},
     telemetry::current_traceparent,
 };
 use rollcall_store::{
@@ -53,6 +54,8 @@ pub struct ApiDeps {
     pub entropy: Entropy,
     /// What access tokens say of themselves.
     pub token: TokenConfig,
+    /// How many calls are let through.
+    pub limiter: Limiter,
     /// Where the api registers what it depends on.
     pub health: HealthRegistry,
 }
@@ -88,7 +91,6 @@ struct Inner {
     config: ApiConfig,
     deps: ApiDeps,
     passwords: Passwords,
-    sign_in_rates: SignInRates,
     turns: Turns,
     providers: Providers,
     signing: Signing,
@@ -106,7 +108,6 @@ impl Api {
         let signing = Signing::load(&config, &deps)?;
         let passwords = Passwords::new(config.bcrypt_cost, deps.entropy.clone())?;
         let providers = Providers::new(&config.oidc, &deps.clock).map_err(StartError::Oidc)?;
-        let sign_in_rates = SignInRates::new(config.login_per_minute);
         let keys = deps.bus.feed::<AuthEntry>(None, None, lifecycle.soft_stop());
         let known = keys.clone();
         let find = move |key: &str| known.get(key).map(|entry| entry.fact.clone());
@@ -116,7 +117,6 @@ impl Api {
             config,
             deps,
             passwords,
-            sign_in_rates,
             turns: Turns::default(),
             providers,
             signing,
@@ -159,10 +159,6 @@ impl Api {
         &self.0.passwords
     }
 
-    pub(crate) fn sign_in_rates(&self) -> &SignInRates {
-        &self.0.sign_in_rates
-    }
-
     pub(crate) fn turns(&self) -> &Turns {
         &self.0.turns
     }
@@ -182,6 +178,11 @@ impl Api {
 
     pub(crate) fn token_lifetime_s(&self) -> u32 {
         self.0.deps.token.lifetime_s
+    }
+
+    /// What stands before every route.
+    pub(crate) fn gate(&self) -> Gate {
+        Gate { authenticator: self.0.authenticator.clone(), limiter: self.0.deps.limiter.clone() }
     }
 
     pub(crate) fn authenticator(&self) -> &Authenticator {

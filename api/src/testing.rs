@@ -18,6 +18,7 @@ use rollcall_service::{
     config::Secret,
     health::HealthRegistry,
     lifecycle::Lifecycle,
+    limits::{Limiter, LimitsConfig},
 };
 use rollcall_store::{
     Pool, Postgres,
@@ -72,11 +73,28 @@ impl TestApi {
         Self::start_on(config, broker.bus().await, database.url()).await
     }
 
+    /// Starts with these limits.
+    pub(crate) async fn start_limited(limits: LimitsConfig) -> Self {
+        let (broker, database) = (TestBroker::start().await, TestDatabase::create().await);
+        let limiter = Limiter::new(limits, &Entropy::seeded(8));
+        let change = |deps| ApiDeps { limiter, ..deps };
+        Self::start_changed(ApiConfig::default(), broker.bus().await, database.url(), change).await
+    }
+
     /// Starts on servers of the test's own.
     pub(crate) async fn start_on(config: ApiConfig, bus: Bus, database_url: &str) -> Self {
+        Self::start_changed(config, bus, database_url, |deps| deps).await
+    }
+
+    async fn start_changed(
+        config: ApiConfig,
+        bus: Bus,
+        database_url: &str,
+        change: impl FnOnce(ApiDeps) -> ApiDeps,
+    ) -> Self {
         let (pool, clock) = (rollcall_store::open(database_url, 8).unwrap(), test_clock());
         let lifecycle = Lifecycle::new("test");
-        let deps = deps(pool.clone(), bus.clone(), clock.clone(), Entropy::seeded(7));
+        let deps = change(deps(pool.clone(), bus.clone(), clock.clone(), Entropy::seeded(7)));
         let api = start_api(config, deps, &lifecycle).await;
         let (routes, document) = router(&api).split_for_parts();
         let edge = TestEdge::serve(routes.merge(docs(document)), clock.clone()).await;
@@ -163,7 +181,17 @@ impl TestApi {
 }
 
 fn deps(pool: Pool<Postgres>, bus: Bus, clock: Clock, entropy: Entropy) -> ApiDeps {
-    ApiDeps { pool, bus, clock, entropy, token: TokenConfig::default(), health: HealthRegistry::default() }
+    // Tests call more often than anybody.
+    let limits = LimitsConfig::uniform("60000/min burst 60000".parse().unwrap());
+    ApiDeps {
+        pool,
+        bus,
+        clock,
+        entropy,
+        token: TokenConfig::default(),
+        limiter: Limiter::new(limits, &Entropy::seeded(8)),
+        health: HealthRegistry::default(),
+    }
 }
 
 async fn start_api(config: ApiConfig, deps: ApiDeps, lifecycle: &Lifecycle) -> Api {

@@ -10,6 +10,7 @@ use std::{fmt, time::Duration};
 #[serde(default, deny_unknown_fields)]
 pub struct BusConfig {
     /// Addresses, separated by commas: `nats://host:4222`, or `tls://` for TLS. Empty means that none is configured.
+    #[schemars(extend("writeOnly" = true))]
     pub url: String,
     /// What this deployment's streams and subjects begin with, so that several can share a broker.
     pub namespace: Option<String>,
@@ -17,12 +18,15 @@ pub struct BusConfig {
     pub user: Option<String>,
     /// Password, together with `user`.
     #[serde(serialize_with = "hidden")]
+    #[schemars(extend("writeOnly" = true))]
     pub password: Option<String>,
     /// Token.
     #[serde(serialize_with = "hidden")]
+    #[schemars(extend("writeOnly" = true))]
     pub token: Option<String>,
     /// Seed of an NKey.
     #[serde(serialize_with = "hidden")]
+    #[schemars(extend("writeOnly" = true))]
     pub nkey_seed: Option<String>,
     /// How long the first connection is tried, in seconds.
     pub connect_timeout_s: u64,

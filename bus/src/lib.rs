@@ -36,6 +36,7 @@ mod dead;
 mod delivery;
 mod error;
 mod feed;
+mod gossip;
 mod publish;
 mod snapshot;
 mod streams;

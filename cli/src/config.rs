@@ -1,5 +1,7 @@
 //! The settings of the whole: one section per crate, composed here. What a setting means is said where it is defined.
 
+mod secrets;
+
 use crate::contract;
 use rollcall_api::ApiConfig;
 use rollcall_attendance_worker::AttendanceConfig;
@@ -11,6 +13,7 @@ use rollcall_service::{
     auth::TokenConfig,
     config::{ConfigError, Secret, Sources, document, load},
     http::HttpConfig,
+    limits::LimitsConfig,
     telemetry::TelemetryConfig,
 };
 use rollcall_store::{Pool, Postgres, StoreError};
@@ -36,6 +39,8 @@ pub struct Config {
     pub database: DatabaseConfig,
     /// Limits of the HTTP server.
     pub http: HttpConfig,
+    /// How many calls are let through, in the whole deployment.
+    pub limits: LimitsConfig,
     /// Access tokens.
     pub auth: TokenConfig,
     /// The front door for frames and scans.
@@ -60,6 +65,7 @@ impl Default for Config {
             nats: BusConfig::default(),
             database: DatabaseConfig::default(),
             http: HttpConfig::default(),
+            limits: LimitsConfig::default(),
             auth: TokenConfig::default(),
             ingest: IngestConfig::default(),
             #[cfg(feature = "face")]
@@ -111,6 +117,14 @@ impl Config {
     /// Where `rollcall up` and the tools beside it find the keys that sign access tokens.
     pub fn signing_key_file(&self) -> PathBuf {
         self.api.signing_key_file.clone().unwrap_or_else(|| self.data_dir.join("signing-key.pem"))
+    }
+
+    /// Refuses secrets that could be guessed: whoever has them has everything.
+    ///
+    /// # Errors
+    /// When one is weak, with the name of the setting.
+    pub fn check_secrets(&self) -> anyhow::Result<()> {
+        secrets::check(self)
     }
 
     /// A pool on the configured database. It connects when first used.

@@ -27,7 +27,7 @@ mod watch;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use config::Config;
-use rollcall_service::{config::Sources, telemetry};
+use rollcall_service::{config::Sources, http::use_ring, telemetry};
 #[cfg(feature = "face")]
 use std::os::unix::process::CommandExt;
 use std::{path::PathBuf, process::ExitCode};
@@ -156,6 +156,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Command::Settings => return config::print(),
         _ => {}
     }
+    use_ring();
     let config = Config::load(&Sources::from_environment(cli.config))?;
     let runtime = tokio::runtime::Runtime::new().context("starting the runtime")?;
     runtime.block_on(execute(cli.command, config))
@@ -163,7 +164,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<()> {
 
 async fn execute(command: Command, mut config: Config) -> anyhow::Result<()> {
     match command.kind() {
-        Kind::Service => {}
+        Kind::Service => config.check_secrets()?,
         Kind::Stage => config.telemetry.filter = TOOL_FILTER.to_owned(),
         Kind::Tool => {
             config.telemetry.filter = TOOL_FILTER.to_owned();

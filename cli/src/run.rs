@@ -10,11 +10,13 @@ use rollcall_bus::Bus;
 #[cfg(feature = "face")]
 use rollcall_face_worker::worker::{self, FaceDeps};
 use rollcall_ingest::IngestDeps;
+use rollcall_schemas::subject;
 use rollcall_service::{
     clock::{Clock, Entropy},
     health::{self, HealthRegistry},
     http,
     lifecycle::Lifecycle,
+    limits::{self, Limiter},
 };
 use rollcall_store::{Pool, Postgres};
 use std::time::Duration;
@@ -31,6 +33,7 @@ pub struct Foundation {
     pub clock: Clock,
     pub entropy: Entropy,
     pub health: HealthRegistry,
+    pub limiter: Limiter,
 }
 
 impl Foundation {
@@ -44,7 +47,20 @@ impl Foundation {
             let log = log.clone();
             async move { log.ready().await.map(|_| ()) }
         });
-        Ok(Self { bus, clock: Clock::real(), entropy: Entropy::real(), health })
+        let entropy = Entropy::real();
+        let limiter = Limiter::new(config.limits, &entropy);
+        Ok(Self { bus, clock: Clock::real(), entropy, health, limiter })
+    }
+
+    /// Tells the other processes which calls were let through here, and hears it of them.
+    fn share_limits(&self, lifecycle: &Lifecycle) {
+        let (bus, limiter, stop) = (self.bus.clone(), self.limiter.clone(), lifecycle.soft_stop());
+        lifecycle.spawn("limits", async move {
+            let subject = subject::calls_taken();
+            let (tell, hear) = (|| limiter.untold(), |told| limiter.hear(&told));
+            let sharing = bus.gossip(&subject, limits::TELL_EVERY, tell, hear);
+            stop.run_until_cancelled(sharing).await.unwrap_or(Ok(()))
+        });
     }
 
     /// The configured database. It may be down: its pool connects when used, and `/ready` says so.
@@ -64,6 +80,7 @@ impl Foundation {
             tokens: config.auth.clone(),
             clock: self.clock.clone(),
             entropy: self.entropy.clone(),
+            limiter: self.limiter.clone(),
             health: self.health.clone(),
         };
         rollcall_ingest::start(config.ingest.clone(), deps, lifecycle).router
@@ -81,6 +98,7 @@ impl Foundation {
             clock: self.clock.clone(),
             entropy: self.entropy.clone(),
             token: config.auth.clone(),
+            limiter: self.limiter.clone(),
             health: self.health.clone(),
         };
         let api = Api::start(config.api.clone(), deps, lifecycle).await?;
@@ -111,6 +129,7 @@ pub async fn everything(
     pool: &Pool<Postgres>,
     lifecycle: &Lifecycle,
 ) -> anyhow::Result<Router> {
+    foundation.share_limits(lifecycle);
     let door = foundation.ingest(config, &lifecycle.part("ingest"));
     let api = foundation.api(config, pool.clone(), &lifecycle.part("api")).await?;
     #[cfg(feature = "face")]
@@ -130,6 +149,7 @@ pub async fn ingest(config: Config) -> anyhow::Result<()> {
     let foundation = Foundation::lay(&config, "rollcall-ingest").await?;
     let lifecycle = Lifecycle::new("ingest");
     let door = lifecycle.part("http");
+    foundation.share_limits(&lifecycle);
     let (router, _) = foundation.ingest(&config, &lifecycle).split_for_parts();
     serve_until_stopped(router, &config, &foundation, &lifecycle, &door).await
 }
@@ -139,6 +159,7 @@ pub async fn api(config: Config) -> anyhow::Result<()> {
     let foundation = Foundation::lay(&config, "rollcall-api").await?;
     let lifecycle = Lifecycle::new("api");
     let door = lifecycle.part("http");
+    foundation.share_limits(&lifecycle);
     let (router, _) =
         foundation.api(&config, foundation.open_database(&config)?, &lifecycle).await?.split_for_parts();
     let router = router.merge(rollcall_api::docs(contract::openapi()));

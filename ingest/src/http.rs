@@ -6,17 +6,14 @@ mod refusal;
 mod scans;
 mod submission;
 
-use crate::{
-    IngestConfig, IngestDeps,
-    knowledge::Knowledge,
-    rate::{CameraRates, StudentRates},
-};
-use ::http::HeaderMap;
+use crate::{IngestConfig, IngestDeps, knowledge::Knowledge};
+use axum::middleware::from_fn_with_state;
 use rollcall_bus::Bus;
 use rollcall_service::{
     auth::{Authenticator, Principal, User},
     clock::{Clock, Entropy},
     http::Problem,
+    limits::{self, Authenticated, Gate, Limiter},
 };
 use std::{sync::Arc, time::Duration};
 use utoipa::openapi::OpenApi;
@@ -36,24 +33,14 @@ struct Inner {
     entropy: Entropy,
     knowledge: Knowledge,
     authenticator: Authenticator,
-    rates: CameraRates,
-    student_rates: StudentRates,
+    limiter: Limiter,
 }
 
 impl Door {
     pub(crate) fn new(config: IngestConfig, deps: IngestDeps, knowledge: Knowledge) -> Self {
-        let IngestDeps { bus, tokens, clock, entropy, .. } = deps;
+        let IngestDeps { bus, tokens, clock, entropy, limiter, .. } = deps;
         let authenticator = Authenticator::new(knowledge.clone(), tokens, clock.clone());
-        Self(Arc::new(Inner {
-            config,
-            bus,
-            clock,
-            entropy,
-            knowledge,
-            authenticator,
-            rates: CameraRates::default(),
-            student_rates: StudentRates::default(),
-        }))
+        Self(Arc::new(Inner { config, bus, clock, entropy, knowledge, authenticator, limiter }))
     }
 
     pub(crate) fn authenticator(&self) -> &Authenticator {
@@ -61,13 +48,13 @@ impl Door {
     }
 
     /// Who is calling. Someone unknown may only be unknown as yet.
-    fn caller(&self, headers: &HeaderMap) -> Result<Principal, Problem> {
-        self.0.authenticator.authenticate(headers).map_err(|problem| self.unless_starting(problem))
+    fn caller(&self, Authenticated(caller): Authenticated) -> Result<Principal, Problem> {
+        caller.map_err(|problem| self.unless_starting(problem))
     }
 
     /// The user who is calling.
-    fn user(&self, headers: &HeaderMap) -> Result<User, Problem> {
-        match self.caller(headers)? {
+    fn user(&self, authenticated: Authenticated) -> Result<User, Problem> {
+        match self.caller(authenticated)? {
             Principal::User(user) => Ok(user),
             Principal::Camera(_) => Err(Problem::forbidden("a camera may only push its own frames")),
             Principal::Integration(_) => Err(Problem::forbidden("only a user may do this")),
@@ -85,7 +72,8 @@ impl Door {
 
 /// The routes of ingest, under `/api/v1`.
 pub(crate) fn router(door: Door) -> OpenApiRouter {
-    all_routes().with_state(door)
+    let gate = Gate { authenticator: door.0.authenticator.clone(), limiter: door.0.limiter.clone() };
+    all_routes().route_layer(from_fn_with_state(gate, limits::admit)).with_state(door)
 }
 
 /// The document of the routes.

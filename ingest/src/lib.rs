@@ -21,7 +21,6 @@ mod http;
 mod inspect;
 mod key_uses;
 mod knowledge;
-mod rate;
 pub mod replay;
 
 pub use captured_at::{CaptureWindow, CapturedAtRefusal};
@@ -36,6 +35,7 @@ use rollcall_service::{
     clock::{Clock, Entropy},
     health::HealthRegistry,
     lifecycle::Lifecycle,
+    limits::Limiter,
 };
 use std::{convert::Infallible, time::Duration};
 use utoipa_axum::router::OpenApiRouter;
@@ -54,6 +54,8 @@ pub struct IngestDeps {
     pub clock: Clock,
     /// Draws the ids of requests that bring none.
     pub entropy: Entropy,
+    /// How many calls are let through.
+    pub limiter: Limiter,
     /// Learns whether ingest can do its work.
     pub health: HealthRegistry,
 }

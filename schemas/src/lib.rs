@@ -15,6 +15,7 @@ pub mod feed;
 pub mod frame;
 pub mod header;
 pub mod id;
+pub mod limit;
 pub mod outcome;
 pub mod request;
 pub mod role;

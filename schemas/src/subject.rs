@@ -254,6 +254,11 @@ pub fn control() -> Subject {
     Subject("control.v1.all".into())
 }
 
+/// Where processes tell each other which calls they let through. Belongs to no stream: nobody keeps it.
+pub fn calls_taken() -> Subject {
+    Subject("limit.taken.v1".into())
+}
+
 /// Where what `consumer` could not handle goes.
 pub fn dead(stream: Stream, consumer: &str) -> Subject {
     Subject(format!("dead.{}.{}", stream.name(), token(consumer)))
@@ -341,6 +346,14 @@ mod tests {
     #[test]
     fn foreign_text_cannot_break_a_subject() {
         assert_eq!(gallery_of_pack("v1.2 >").as_str(), "gallery.v1.v1-2--.*");
+    }
+
+    #[test]
+    fn what_is_told_of_calls_is_in_no_stream() {
+        let first = |subject: Subject| subject.0.split('.').next().map(str::to_owned);
+        for stream in Stream::ALL {
+            assert_ne!(first(stream.subjects()), first(calls_taken()), "{stream:?}");
+        }
     }
 
     #[test]

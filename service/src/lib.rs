@@ -9,5 +9,6 @@ pub mod config;
 pub mod health;
 pub mod http;
 pub mod lifecycle;
+pub mod limits;
 pub mod servers;
 pub mod telemetry;

@@ -6,7 +6,7 @@
 
 mod format;
 
-use crate::lifecycle::with_causes;
+use crate::{http::use_ring, lifecycle::with_causes};
 use format::Traced;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use opentelemetry::{
@@ -185,6 +185,8 @@ fn tracer_provider(config: &TelemetryConfig) -> Result<SdkTracerProvider, Teleme
     let mut builder =
         SdkTracerProvider::builder().with_resource(Resource::builder().with_attribute(name).build());
     if let Some(endpoint) = &config.otlp_endpoint {
+        // The exporter's client could speak TLS.
+        use_ring();
         let exporter = SpanExporter::builder()
             .with_http()
             .with_endpoint(format!("{}/v1/traces", endpoint.trim_end_matches('/')))

@@ -2,6 +2,7 @@
 
 use crate::sse::Events;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use rollcall_service::http::use_ring;
 use serde_json::Value;
 
 /// Calls one server, with or without credentials.
@@ -15,6 +16,7 @@ pub struct Client {
 impl Client {
     /// A client without credentials. `base` is `http://host:port`.
     pub fn new(base: &str) -> Self {
+        use_ring();
         Self { http: reqwest::Client::new(), base: base.to_owned(), headers: HeaderMap::new() }
     }
 

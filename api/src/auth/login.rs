@@ -9,7 +9,7 @@ use axum::extract::State;
 use axum_extra::extract::CookieJar;
 use garde::Validate;
 use rollcall_schemas::code::Code;
-use rollcall_service::http::{ClientIp, Problem, Success, SuccessEnvelope};
+use rollcall_service::http::{Problem, Success, SuccessEnvelope};
 use rollcall_store::users::{self, User};
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -44,11 +44,9 @@ pub(crate) struct Credentials {
 )]
 pub(crate) async fn login(
     State(api): State<Api>,
-    ClientIp(address): ClientIp,
     jar: CookieJar,
     Body(credentials): Body<Credentials>,
 ) -> Result<(CookieJar, Success<SignedIn>), ApiError> {
-    api.sign_in_rates().take(address)?;
     let refresh_in = credentials.refresh_in;
     let user = prove(&api, credentials, &jar).await?;
     let mut tx = api.begin().await?;
@@ -91,14 +89,12 @@ fn count(result: &'static str) {
 
 #[cfg(test)]
 mod tests {
-    use crate::{
-        ApiConfig,
-        testing::{PASSWORD, TestApi},
-    };
+    use crate::testing::{PASSWORD, TestApi};
     use futures::StreamExt;
+    use rollcall_service::limits::LimitsConfig;
     use rollcall_test_support::Answer;
     use serde_json::json;
-    use std::{collections::BTreeSet, num::NonZeroU32};
+    use std::collections::BTreeSet;
 
     async fn sign_in(test: &TestApi, email: &str, password: &str) -> Answer {
         let body = json!({ "email": email, "password": password });
@@ -212,8 +208,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_hundred_together_are_each_signed_in_on_their_own() {
-        let config = ApiConfig { login_per_minute: NonZeroU32::new(1_000).unwrap(), ..ApiConfig::default() };
-        let test = TestApi::start_with(config).await;
+        let test = TestApi::start().await;
         let answers: Vec<_> = futures::stream::iter(0..100)
             .map(|_| sign_in(&test, "admin@school.example", PASSWORD))
             .buffer_unordered(16)
@@ -239,8 +234,9 @@ mod tests {
 
     #[tokio::test]
     async fn an_address_that_tries_too_often_waits_and_no_account_is_counted() {
-        let config = ApiConfig { login_per_minute: NonZeroU32::new(3).unwrap(), ..ApiConfig::default() };
-        let test = TestApi::start_with(config).await;
+        let three = "3/min burst 3".parse().unwrap();
+        let limits = LimitsConfig { sign_in_address: three, ..LimitsConfig::default() };
+        let test = TestApi::start_limited(limits).await;
         for name in ["olga", "tom", "tina"] {
             let email = format!("{name}@school.example");
             sign_in(&test, &email, "Wrong-horse-1").await.refused(401, "AUTH_INVALID_CREDENTIALS");
@@ -248,6 +244,8 @@ mod tests {
         let limited = sign_in(&test, "admin@school.example", PASSWORD).await;
         limited.refused(429, "RATE_LIMITED");
         assert!(limited.headers.contains_key("retry-after"));
+        // Whoever is signed in already is not kept waiting by it.
+        test.admin().get("/api/v1/auth/me").await.data();
     }
 
     #[tokio::test]

@@ -12,7 +12,6 @@ mod logout;
 mod me;
 mod oidc;
 mod password;
-mod rate;
 mod refresh;
 mod register;
 mod sweep;
@@ -22,7 +21,6 @@ pub(crate) use end::end_everywhere;
 pub(crate) use lock::Turns;
 pub(crate) use oidc::Providers;
 pub use oidc::{CreateAccounts, OidcConfig, OidcProvider};
-pub(crate) use rate::SignInRates;
 pub(crate) use sweep::sweep;
 
 use crate::state::Api;

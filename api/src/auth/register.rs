@@ -9,7 +9,7 @@ use axum::extract::State;
 use axum_extra::extract::CookieJar;
 use garde::Validate;
 use rollcall_schemas::{id::UserId, role::Role};
-use rollcall_service::http::{ClientIp, Problem, Success, SuccessEnvelope};
+use rollcall_service::http::{Problem, Success, SuccessEnvelope};
 use rollcall_store::{
     PgConnection,
     invitations::{self, Invited},
@@ -61,11 +61,9 @@ pub(crate) struct NewAccount {
 )]
 pub(crate) async fn register(
     State(api): State<Api>,
-    ClientIp(address): ClientIp,
     jar: CookieJar,
     Body(new): Body<NewAccount>,
 ) -> Result<(CookieJar, Success<SignedIn>), ApiError> {
-    api.sign_in_rates().take(address)?;
     may_register(api.config().registration, new.invitation.is_some())?;
     // Before anything is looked up, so that the answer takes as long whether or not the address is taken.
     let _place = api.passwords().place()?;

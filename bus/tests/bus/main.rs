@@ -6,6 +6,7 @@ mod batch;
 mod connection;
 mod consume;
 mod feed;
+mod gossip;
 mod metric_names;
 mod publish;
 mod recovery;

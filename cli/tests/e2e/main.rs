@@ -9,9 +9,11 @@
 mod chaos;
 mod commands;
 mod harness;
+mod limits;
 mod outage;
 mod poison;
 mod replays;
 mod routes;
+mod secrets;
 mod trace;
 mod up;

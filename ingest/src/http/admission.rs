@@ -1,21 +1,13 @@
-//! Whether a camera's frame is taken at all, before a byte of it is read, and whether it is a student's turn to scan.
+//! Whether a camera's frame is taken at all, before a byte of it is read.
 
 use super::Door;
-use crate::rate::Allowance;
-use ::http::{HeaderMap, HeaderName, HeaderValue};
-use rollcall_schemas::{
-    id::{CameraId, UserId},
-    role::Role,
-};
+use ::http::HeaderMap;
+use rollcall_schemas::{id::CameraId, role::Role};
 use rollcall_service::{auth::Principal, http::Problem};
 use std::time::Duration;
 
 /// When to come back while the deployment is paused.
 const PAUSED: Duration = Duration::from_secs(30);
-
-const LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
-const REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
-const RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
 
 /// A camera may push its own frames, an operator or an administrator those of any.
 pub(super) fn may_push(caller: &Principal, camera: CameraId) -> Result<(), Problem> {
@@ -32,7 +24,6 @@ impl Door {
     pub(super) fn check_camera(&self, camera: CameraId) -> Result<u32, Problem> {
         let knowledge = &self.0.knowledge;
         let Some(entry) = knowledge.camera(camera) else {
-            self.0.rates.forget(camera);
             return Err(self.unless_starting(Problem::not_found("camera")));
         };
         if !entry.enabled {
@@ -50,25 +41,7 @@ impl Door {
         camera: CameraId,
         frames_per_second: u32,
     ) -> (HeaderMap, Result<(), Problem>) {
-        turn(self.0.rates.take(camera, frames_per_second))
+        let allowance = self.0.limiter.take_frame(camera, frames_per_second);
+        (allowance.headers(), allowance.check())
     }
-
-    /// Takes one scan out of what the student may make. The headers go on its answer, whatever it is.
-    pub(super) fn take_scan(&self, student: UserId) -> (HeaderMap, Result<(), Problem>) {
-        turn(self.0.student_rates.take(student))
-    }
-}
-
-fn turn(allowance: Allowance) -> (HeaderMap, Result<(), Problem>) {
-    let turn = if allowance.allowed { Ok(()) } else { Err(Problem::rate_limited(allowance.retry_after)) };
-    (rate_headers(allowance), turn)
-}
-
-fn rate_headers(allowance: Allowance) -> HeaderMap {
-    let reset = allowance.retry_after.as_millis().div_ceil(1_000) as u64;
-    HeaderMap::from_iter([
-        (LIMIT, HeaderValue::from(allowance.limit)),
-        (REMAINING, HeaderValue::from(allowance.remaining)),
-        (RESET, HeaderValue::from(reset)),
-    ])
 }

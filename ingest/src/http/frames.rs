@@ -23,7 +23,10 @@ use rollcall_schemas::{
     id::{CameraId, FrameId},
     role::Role,
 };
-use rollcall_service::http::{ErrorEnvelope, Path, Problem, Query, Success, SuccessEnvelope};
+use rollcall_service::{
+    http::{ErrorEnvelope, Path, Problem, Query, Success, SuccessEnvelope},
+    limits::Authenticated,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -105,11 +108,12 @@ pub(super) struct FrameAccepted {
 )]
 pub(super) async fn push_frame(
     State(door): State<Door>,
+    authenticated: Authenticated,
     Path(camera): Path<CameraId>,
     Query(query): Query<FrameQuery>,
     request: Request,
 ) -> Response {
-    let admitted = door.caller(request.headers()).and_then(|caller| {
+    let admitted = door.caller(authenticated).and_then(|caller| {
         may_push(&caller, camera)?;
         door.check_camera(camera)
     });
@@ -153,16 +157,23 @@ pub(super) async fn push_frame(
         (status = 413, description = "Too many bytes", body = ErrorEnvelope),
         (status = 415, description = "Not an image, or not what it was declared as", body = ErrorEnvelope),
         (status = 422, description = "Truncated, damaged, too many pixels, or a field that is not taken", body = ErrorEnvelope),
+        (status = 429, description = "More calls than the caller may make", body = ErrorEnvelope),
         (status = 503, description = "Paused, or the log is full or away: send the same again", body = ErrorEnvelope),
     ),
     security(("token" = [])),
 )]
 pub(super) async fn upload_image(
     State(door): State<Door>,
+    authenticated: Authenticated,
     Query(query): Query<FrameQuery>,
     request: Request,
 ) -> Result<Success<FrameAccepted>, Problem> {
-    answer(FrameSource::Upload, door.take_upload(query, request).await)
+    let may_upload = door.user(authenticated).and_then(|user| user.require(&[Role::Operator, Role::Admin]));
+    let result = match may_upload {
+        Ok(()) => door.take_upload(query, request).await,
+        Err(problem) => Err(problem),
+    };
+    answer(FrameSource::Upload, result)
 }
 
 impl Door {
@@ -186,7 +197,6 @@ impl Door {
     }
 
     async fn take_upload(&self, query: FrameQuery, request: Request) -> Result<FrameAccepted, Problem> {
-        self.user(request.headers())?.require(&[Role::Operator, Role::Admin])?;
         let submission = self.read(&query, request).await?;
         let Some(named) = &submission.camera_id else {
             return Err(of_field(Code::MissingRequiredField, "cameraId", "required"));

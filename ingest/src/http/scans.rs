@@ -23,6 +23,7 @@ use rollcall_schemas::{
 use rollcall_service::{
     auth::User,
     http::{ClientIp, ErrorEnvelope, Json, Problem, Success, SuccessEnvelope},
+    limits::Authenticated,
     telemetry::current_traceparent,
 };
 use serde::{Deserialize, Serialize};
@@ -82,7 +83,7 @@ pub(super) struct Pending {
 ///
 /// The scan counts from the moment it is received, whenever it is decided. With an `Idempotency-Key`, a retry with the
 /// same token is the same scan and gets the same answer; another token is another scan. A student may make one scan a
-/// second, and ten at once.
+/// second, and ten at once, unless `[limits] scan_user` says otherwise.
 #[utoipa::path(
     post,
     path = "/api/v1/attendance/mark",
@@ -107,22 +108,16 @@ pub(super) struct Pending {
 )]
 pub(super) async fn mark_attendance(
     State(door): State<Door>,
+    authenticated: Authenticated,
     ClientIp(ip): ClientIp,
     headers: HeaderMap,
     request: Result<Json<MarkRequest>, Problem>,
 ) -> Response {
     // Who may not ask learns nothing about what was wrong with the question.
-    let readable = door.student(&headers).and_then(|student| Ok((student, request?)));
-    let (rate_headers, asked) = match readable {
-        Ok((student, Json(request))) => {
-            let (rate_headers, turn) = door.take_scan(student.user_id);
-            let asked = match turn {
-                Ok(()) => door.mark(&student, ip, &headers, request).await,
-                Err(problem) => Err(problem),
-            };
-            (rate_headers, asked)
-        }
-        Err(problem) => (HeaderMap::new(), Err(problem)),
+    let readable = door.student(authenticated).and_then(|student| Ok((student, request?)));
+    let asked = match readable {
+        Ok((student, Json(request))) => door.mark(&student, ip, &headers, request).await,
+        Err(problem) => Err(problem),
     };
     let label = match &asked {
         Ok(Asked::Decided(_)) => "recorded",
@@ -130,12 +125,11 @@ pub(super) async fn mark_attendance(
         Err(problem) => problem.code.as_str(),
     };
     metrics::counter!("rollcall_ingest_scans_total", "result" => label).increment(1);
-    let answer = match asked {
+    match asked {
         Ok(Asked::Decided(marked)) => Success::ok(marked).into_response(),
         Ok(Asked::Pending(request_id)) => pending(request_id),
         Err(problem) => problem.into_response(),
-    };
-    (rate_headers, answer).into_response()
+    }
 }
 
 /// What came of a scan within the time a caller waits.
@@ -145,8 +139,8 @@ enum Asked {
 }
 
 impl Door {
-    fn student(&self, headers: &HeaderMap) -> Result<User, Problem> {
-        let user = self.user(headers)?;
+    fn student(&self, authenticated: Authenticated) -> Result<User, Problem> {
+        let user = self.user(authenticated)?;
         user.require(&[Role::Student])?;
         Ok(user)
     }

@@ -17,6 +17,7 @@ use rollcall_service::{
     clock::{Clock, Entropy},
     health::HealthRegistry,
     lifecycle::Lifecycle,
+    limits::{Limiter, LimitsConfig},
 };
 use rollcall_test_support::{Answer, Client, TestBroker, TestEdge, eventually, test_clock};
 use std::{io::Cursor, time::Duration};
@@ -43,6 +44,8 @@ impl Front {
             tokens: TokenConfig::default(),
             clock: clock.clone(),
             entropy: entropy.clone(),
+            // Cameras have the limits of their settings; nobody else is to be kept waiting here.
+            limiter: Limiter::new(LimitsConfig::uniform("60000/min burst 60000".parse().unwrap()), entropy),
             health: health.clone(),
         };
         let (router, _) = start(config, deps, &lifecycle).router.split_for_parts();

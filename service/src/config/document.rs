@@ -1,5 +1,6 @@
 //! The settings as a TOML file that explains itself: defaults from the value, comments from the doc comments.
 
+use super::schema::Node;
 use schemars::{JsonSchema, schema_for};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -16,49 +17,6 @@ pub fn document<T: Default + Serialize + JsonSchema>() -> String {
     let mut text = String::new();
     table(&mut text, "", Node { schema: &schema, root: &schema, value: &defaults });
     text.trim_start().to_owned()
-}
-
-#[derive(Clone, Copy)]
-struct Node<'a> {
-    schema: &'a Value,
-    root: &'a Value,
-    value: &'a Value,
-}
-
-impl<'a> Node<'a> {
-    /// Follows references and the `anyOf` of an optional setting to the schema that has the properties.
-    fn resolved(&self) -> &'a Value {
-        let mut schema = self.schema;
-        loop {
-            let reference =
-                schema["$ref"].as_str().and_then(|path| self.root.pointer(path.trim_start_matches('#')));
-            let some = schema["anyOf"].as_array().and_then(|options| options.first());
-            match reference.or(some) {
-                Some(next) => schema = next,
-                None => return schema,
-            }
-        }
-    }
-
-    fn fields(&self) -> Vec<(&'a String, Node<'a>)> {
-        let properties = self.resolved()["properties"].as_object();
-        let fields = properties.into_iter().flatten().map(|(name, schema)| {
-            let value = self.value.get(name).unwrap_or(&Value::Null);
-            (name, Node { schema, value, ..*self })
-        });
-        fields.collect()
-    }
-
-    fn is_table(&self) -> bool {
-        self.resolved()["properties"].is_object()
-    }
-
-    fn description(&self) -> &'a str {
-        self.schema["description"]
-            .as_str()
-            .or_else(|| self.resolved()["description"].as_str())
-            .unwrap_or_default()
-    }
 }
 
 fn table(text: &mut String, path: &str, node: Node<'_>) {

@@ -133,3 +133,68 @@ fn the_document_explains_and_loads_as_the_defaults() {
     let (_folder, sources) = with_file(&text.replace("<secret>", "hush"), &[]);
     assert_eq!(load::<Settings>(&sources).unwrap(), Settings::default());
 }
+
+#[test]
+fn a_secret_may_be_in_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (ours, theirs) = (file("ours", "[not, a, list]\n"), file("theirs", "nats://a\r\n"));
+    let sources = variables(&[("ROLLCALL_INGEST__PASSWORD_FILE", &ours), ("NATS_URL_FILE", &theirs)]);
+    let settings: Settings = load(&sources).unwrap();
+    assert_eq!(settings.ingest.password.reveal(), "[not, a, list]");
+    assert_eq!(settings.nats.url, Some(Secret::new("nats://a")));
+
+    let refused = |pairs: &[(&str, &str)]| load::<Settings>(&variables(pairs)).unwrap_err();
+    let twice = refused(&[("NATS_URL", "nats://b"), ("NATS_URL_FILE", &theirs)]);
+    assert!(twice.to_string().contains("NATS_URL and NATS_URL_FILE are both set"), "{twice}");
+    let missing = refused(&[("ROLLCALL_INGEST__PASSWORD_FILE", "/nowhere")]);
+    assert!(
+        missing.to_string().contains("ROLLCALL_INGEST__PASSWORD_FILE names the file /nowhere"),
+        "{missing}"
+    );
+    let empty = refused(&[("NATS_URL_FILE", &file("empty", "\n"))]);
+    assert!(matches!(empty, ConfigError::EmptyFile { .. }), "{empty}");
+    // What is no secret is no file either.
+    let open = refused(&[("ROLLCALL_INGEST__STRICT_FILE", &ours)]);
+    assert!(open.to_string().contains("unknown setting `ingest.strict_file`"), "{open}");
+}
+
+#[test]
+fn a_mistake_around_a_secret_does_not_tell_it() {
+    for (name, value) in
+        [("ROLLCALL_NATS", "nats://u:hunter2@a"), ("ROLLCALL_INGEST__PASSWORD__X", "hunter2")]
+    {
+        let message = load::<Settings>(&variables(&[(name, value)])).unwrap_err().to_string();
+        assert!(!message.contains("hunter2"), "{message}");
+    }
+}
+
+#[test]
+fn weak_secrets_are_told_from_strong_ones() {
+    let weakness = |text: &str| Secret::new(text).weakness();
+    assert_eq!(weakness("4Zq9vLw2Rt7xKp5N"), None);
+    assert_eq!(weakness(""), Some("shorter than 16 characters"));
+    assert_eq!(weakness("4Zq9vLw2Rt7xKp5"), Some("shorter than 16 characters"));
+    assert_eq!(weakness("abababababababababab"), Some("made of a few characters only"));
+    assert_eq!(weakness("ChangeMe-ChangeMe-1"), Some("one of the usual examples"));
+}
+
+#[test]
+fn a_key_that_everybody_may_read_is_refused() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("key.pem");
+    std::fs::write(&file, "key").unwrap();
+    let with_mode = |mode| {
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+        read_private(&file)
+    };
+    assert_eq!(with_mode(0o640).unwrap().reveal(), "key");
+    let refused = with_mode(0o644).unwrap_err().to_string();
+    assert!(refused.contains("key.pem can be read by everybody"), "{refused}");
+    assert!(matches!(read_private(&folder.path().join("none")), Err(PrivateFileError::Unreadable(..))));
+}

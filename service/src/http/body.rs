@@ -1,18 +1,24 @@
 //! Extractors of bodies, which refuse in the envelope.
 
-use super::problem::{FieldError, Problem};
+use super::{
+    pace::TooSlow,
+    problem::{FieldError, Problem},
+};
 use axum::{
+    RequestExt,
     extract::{FromRequest, Request, multipart::MultipartError},
-    response::IntoResponse,
 };
 use http::{HeaderMap, StatusCode, header};
+use http_body::Body;
+use http_body_util::LengthLimitError;
 use rollcall_schemas::code::Code;
 use serde::de::DeserializeOwned;
 use serde_json::json;
-use std::fmt::Display;
+use std::error::Error;
 
 /// A JSON body. Refuses another content type (`415`), a body over the limit (`413`), what is not JSON and absent
-/// fields (`400`), and fields of the wrong type or unknown ones (`422`), naming the field.
+/// fields (`400`), and fields of the wrong type or unknown ones (`422`), naming the field. More than 127 arrays and objects
+/// within each other are not read (`400`).
 #[derive(Clone, Copy, Debug)]
 pub struct Json<T>(pub T);
 
@@ -45,8 +51,8 @@ impl<S: Send + Sync> FromRequest<S> for Bytes {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let body = axum::body::Bytes::from_request(request, state).await;
-        body.map(Self).map_err(|rejection| refused_body(rejection.status(), rejection))
+        let body = axum::body::Bytes::from_request(within_limit(request)?, state).await;
+        body.map(Self).map_err(|rejection| refused_body(rejection.status(), &rejection))
     }
 }
 
@@ -62,23 +68,43 @@ impl<S: Send + Sync> FromRequest<S> for Multipart {
         if !content_type.is_some_and(|value| value.as_bytes().starts_with(b"multipart/form-data")) {
             return Err(Problem::new(Code::UnsupportedMediaType, "the body must be multipart/form-data"));
         }
-        let body = axum::extract::Multipart::from_request(request, state).await;
+        let body = axum::extract::Multipart::from_request(within_limit(request)?, state).await;
         body.map(Self).map_err(|rejection| Problem::invalid_input(rejection.body_text()))
     }
 }
 
 impl From<MultipartError> for Problem {
     fn from(error: MultipartError) -> Self {
-        refused_body(error.status(), error)
+        refused_body(error.status(), &error)
     }
 }
 
-fn refused_body(status: StatusCode, error: impl IntoResponse + Display) -> Problem {
-    match status {
-        StatusCode::PAYLOAD_TOO_LARGE => Problem::of_status(status),
-        _ => Problem::invalid_input("the body could not be read")
-            .with_details(json!({ "reason": error.to_string() })),
+/// Refuses a body that says itself that it is too large, before waiting for any of it.
+fn within_limit(request: Request) -> Result<Request, Problem> {
+    let length = request.headers().get(header::CONTENT_LENGTH);
+    let declared: Option<u64> = length.and_then(|value| value.to_str().ok()?.parse().ok());
+    let request = request.with_limited_body();
+    match (declared, request.body().size_hint().upper()) {
+        (Some(declared), Some(limit)) if declared > limit => {
+            Err(Problem::of_status(StatusCode::PAYLOAD_TOO_LARGE))
+        }
+        _ => Ok(request),
     }
+}
+
+fn refused_body(status: StatusCode, error: &(dyn Error + 'static)) -> Problem {
+    if is_caused_by::<TooSlow>(error) {
+        Problem::of_status(StatusCode::REQUEST_TIMEOUT)
+    } else if status == StatusCode::PAYLOAD_TOO_LARGE || is_caused_by::<LengthLimitError>(error) {
+        Problem::of_status(StatusCode::PAYLOAD_TOO_LARGE)
+    } else {
+        Problem::invalid_input("the body could not be read")
+            .with_details(json!({ "reason": error.to_string() }))
+    }
+}
+
+fn is_caused_by<E: Error + 'static>(error: &(dyn Error + 'static)) -> bool {
+    error.is::<E>() || error.source().is_some_and(is_caused_by::<E>)
 }
 
 /// A field that could not be read into its type.

@@ -1,10 +1,14 @@
-//! What surrounds every route, from the inside out: body limit, panics, time-out, envelope, compression, CORS, security
-//! headers, and on the outside the trace, the log line and the metrics of the call.
+//! What surrounds every route, from the inside out: body limit, panics, pace, size of the head, envelope, compression,
+//! CORS, security headers, and on the outside the trace, the log line and the metrics of the call.
 
 use super::{
+    cors::{self, Origin},
     envelope::render,
+    head,
+    pace::{self, Pace},
     parts::{RequestId, TrustedProxies},
     problem::Problem,
+    tls::TlsConfig,
 };
 use crate::{
     clock::{Clock, Entropy},
@@ -14,38 +18,41 @@ use crate::{
 use axum::{
     Extension, Router,
     extract::{DefaultBodyLimit, MatchedPath, Request, State},
-    middleware::{Next, from_fn_with_state},
+    middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
 };
 use http::{HeaderName, HeaderValue, Method, header};
 use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::{any::Any, time::Duration};
+use std::{any::Any, num::NonZeroU32};
 use tokio::time::Instant;
 use tower_http::{
-    catch_panic::CatchPanicLayer, compression::CompressionLayer, cors::CorsLayer,
-    set_header::SetResponseHeaderLayer,
+    catch_panic::CatchPanicLayer, compression::CompressionLayer, set_header::SetResponseHeaderLayer,
 };
 use tracing::{Instrument, field::Empty};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Longer ids of callers are replaced: they go into every log line.
 const MAX_REQUEST_ID: usize = 128;
-/// After a time-out the same call may well succeed soon.
-const RETRY_AFTER_TIMEOUT: Duration = Duration::from_secs(1);
 /// Set where a route has not set its own. The policy suits an API with pages of its own origin.
-const SECURITY_HEADERS: &[(HeaderName, &str)] = &[
+static SECURITY_HEADERS: [(HeaderName, &str); 8] = [
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::X_FRAME_OPTIONS, "DENY"),
     (header::REFERRER_POLICY, "no-referrer"),
     (header::CACHE_CONTROL, "no-store"),
+    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    (HeaderName::from_static("permissions-policy"), "camera=(self), geolocation=(self), microphone=()"),
     (
         header::CONTENT_SECURITY_POLICY,
         "default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; base-uri 'none'; \
          form-action 'self'; frame-ancestors 'none'; object-src 'none'",
     ),
 ];
+
+/// Where TLS is ours: for a year, browsers come back with TLS only (RFC 6797).
+const STRICT_TRANSPORT: &str = "max-age=31536000";
 
 /// The limits of an HTTP server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -55,15 +62,24 @@ pub struct HttpConfig {
     pub body_limit_bytes: usize,
     /// Milliseconds that a call may take until its answer begins.
     pub request_timeout_ms: u64,
-    /// Milliseconds that a client may take to send the head of a request.
+    /// Milliseconds that a client may take to send the head of a request, and may stay without sending one.
     pub header_timeout_ms: u64,
+    /// Milliseconds for which a body may pause.
+    pub body_timeout_ms: u64,
+    /// Bytes a second that a body must bring on average, beyond such pauses.
+    pub body_min_bytes_per_s: NonZeroU32,
+    /// Milliseconds for which a client may take nothing of its answer.
+    pub write_timeout_ms: u64,
     /// Connections that are open at the same time; more wait to be accepted.
     pub max_connections: usize,
-    /// Origins whose pages may call, such as `https://school.example`.
-    pub cors_origins: Vec<String>,
+    /// Origins whose pages may call, with credentials, such as `https://school.example`. `*` is refused.
+    #[schemars(with = "Vec<String>")]
+    pub cors_origins: Vec<Origin>,
     /// Networks of proxies whose `X-Forwarded-For` is believed, such as `10.0.0.0/8`.
     #[schemars(with = "Vec<String>")]
     pub trusted_proxies: Vec<IpNet>,
+    /// TLS, where no proxy in front does it.
+    pub tls: TlsConfig,
 }
 
 impl Default for HttpConfig {
@@ -72,9 +88,13 @@ impl Default for HttpConfig {
             body_limit_bytes: 1024 * 1024,
             request_timeout_ms: 60_000,
             header_timeout_ms: 10_000,
+            body_timeout_ms: 10_000,
+            body_min_bytes_per_s: NonZeroU32::new(1_024).expect("1024 is not 0"),
+            write_timeout_ms: 30_000,
             max_connections: 10_000,
             cors_origins: vec![],
             trusted_proxies: vec![],
+            tls: TlsConfig::default(),
         }
     }
 }
@@ -82,54 +102,26 @@ impl Default for HttpConfig {
 /// Puts the layers around a router. Apply it once, to the whole router of a listener. A route that takes larger bodies
 /// has a `DefaultBodyLimit` layer of its own.
 pub fn finish(router: Router, config: &HttpConfig, clock: Clock, entropy: Entropy) -> Router {
-    let timeout = Duration::from_millis(config.request_timeout_ms);
     let proxies = TrustedProxies(config.trusted_proxies.as_slice().into());
     let router = router
         .layer(DefaultBodyLimit::max(config.body_limit_bytes))
         .layer(CatchPanicLayer::custom(panicked))
-        .layer(from_fn_with_state(timeout, within))
+        .layer(from_fn_with_state(Pace::of(config), pace::within))
+        .layer(from_fn(head::limit))
         .layer(from_fn_with_state(clock, render))
         .layer(CompressionLayer::new())
-        .layer(cors(&config.cors_origins))
+        .layer(cors::layer(&config.cors_origins))
         .layer(Extension(proxies));
-    let secured = SECURITY_HEADERS.iter().fold(router, |router, (name, value)| {
+    let strict = config.tls.is_on().then_some((header::STRICT_TRANSPORT_SECURITY, STRICT_TRANSPORT));
+    let secured = SECURITY_HEADERS.iter().cloned().chain(strict).fold(router, |router, (name, value)| {
         let value = HeaderValue::from_static(value);
-        router.layer(SetResponseHeaderLayer::if_not_present(name.clone(), value))
+        router.layer(SetResponseHeaderLayer::if_not_present(name, value))
     });
     secured.layer(from_fn_with_state(entropy, observe))
 }
 
-fn cors(origins: &[String]) -> CorsLayer {
-    if origins.is_empty() {
-        return CorsLayer::new();
-    }
-    // An origin that cannot be a header value can be no browser's origin either.
-    let origins: Vec<HeaderValue> = origins.iter().filter_map(|origin| origin.parse().ok()).collect();
-    CorsLayer::new()
-        .allow_origin(origins)
-        .allow_credentials(true)
-        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
-        .allow_headers([
-            header::AUTHORIZATION,
-            header::CONTENT_TYPE,
-            HeaderName::from_static("idempotency-key"),
-            HeaderName::from_static("last-event-id"),
-            REQUEST_ID,
-        ])
-        .expose_headers([REQUEST_ID, header::RETRY_AFTER, header::LOCATION])
-        .max_age(Duration::from_secs(600))
-}
-
 fn panicked(panic: Box<dyn Any + Send>) -> Response {
     Problem::internal(format!("panicked: {}", panic_message(panic.as_ref()))).into_response()
-}
-
-/// Answers for a handler that takes too long. A stream whose answer has begun may go on.
-async fn within(State(timeout): State<Duration>, request: Request, next: Next) -> Response {
-    match tokio::time::timeout(timeout, next.run(request)).await {
-        Ok(response) => response,
-        Err(_) => Problem::unavailable("the call took too long", RETRY_AFTER_TIMEOUT).into_response(),
-    }
 }
 
 /// Gives the call its id, its trace, its log line and its metrics. Only the route's pattern is told, never the query

@@ -92,20 +92,27 @@ impl<S: Send + Sync> FromRequestParts<S> for ClientIp {
 }
 
 fn client_ip(peer: IpAddr, headers: &HeaderMap, trusted: &TrustedProxies) -> IpAddr {
-    let hops = headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
-    let hops: Vec<&str> = hops.flat_map(|value| value.split(',')).map(str::trim).collect();
+    let values = headers.get_all("x-forwarded-for").iter();
+    let hops: Vec<&[u8]> = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b',')).collect();
     let mut client = peer;
-    // Each proxy appends the address it was called from, so the list is believed from its end, proxy by proxy.
+    // Each proxy appends the address it was called from, so the list is believed from its end, proxy by proxy, and not
+    // beyond what cannot be read.
     for hop in hops.into_iter().rev() {
         if !trusted.contain(client) {
             break;
         }
-        match hop.parse::<IpAddr>() {
-            Ok(address) => client = address.to_canonical(),
-            Err(_) => break,
+        match address(hop) {
+            Some(address) => client = address.to_canonical(),
+            None => break,
         }
     }
     client
+}
+
+/// An address, to which some proxies add the port.
+fn address(hop: &[u8]) -> Option<IpAddr> {
+    let hop = std::str::from_utf8(hop).ok()?.trim();
+    hop.parse().ok().or_else(|| Some(hop.parse::<SocketAddr>().ok()?.ip()))
 }
 
 #[cfg(test)]
@@ -113,13 +120,18 @@ mod tests {
     use super::*;
     use http::HeaderValue;
 
-    fn seen(peer: &str, forwarded: &'static str) -> String {
-        let trusted = TrustedProxies(Arc::new(["10.0.0.0/8".parse().unwrap()]));
-        let headers = HeaderMap::from_iter([(
-            http::HeaderName::from_static("x-forwarded-for"),
-            HeaderValue::from_static(forwarded),
-        )]);
-        client_ip(peer.parse().unwrap(), &headers, &trusted).to_string()
+    fn seen(peer: &str, forwarded: &str) -> String {
+        seen_in(peer, &[forwarded.as_bytes()])
+    }
+
+    /// With several headers, in the order in which they came.
+    fn seen_in(peer: &str, forwarded: &[&[u8]]) -> String {
+        let networks = ["10.0.0.0/8", "2001:db8:aaaa::/48"].map(|network| network.parse().unwrap());
+        let mut headers = HeaderMap::new();
+        for value in forwarded {
+            headers.append("x-forwarded-for", HeaderValue::from_bytes(value).unwrap());
+        }
+        client_ip(peer.parse().unwrap(), &headers, &TrustedProxies(Arc::new(networks))).to_string()
     }
 
     #[test]
@@ -128,5 +140,31 @@ mod tests {
         assert_eq!(seen("10.0.0.2", "192.0.2.1"), "192.0.2.1");
         assert_eq!(seen("10.0.0.2", "198.51.100.66, 192.0.2.1, 10.0.0.3"), "192.0.2.1");
         assert_eq!(seen("10.0.0.2", "nonsense"), "10.0.0.2");
+    }
+
+    #[test]
+    fn a_forged_header_changes_nothing() {
+        // What the caller wrote stands before what the proxy appended, in one header or in several.
+        let real: &[u8] = b"192.0.2.1";
+        for forged in
+            ["198.51.100.66", "10.0.0.9", "127.0.0.1", "", ",,,", "::1", "nonsense", "10.0.0.9, 10.0.0.8"]
+        {
+            assert_eq!(seen("10.0.0.2", &format!("{forged}, 192.0.2.1")), "192.0.2.1", "{forged}");
+            assert_eq!(seen_in("10.0.0.2", &[forged.as_bytes(), real]), "192.0.2.1", "{forged}");
+            assert_eq!(seen("203.0.113.9", forged), "203.0.113.9", "{forged}");
+        }
+        // Bytes that are no text hide nothing of what stands behind them, and show nothing of what stands before.
+        assert_eq!(seen_in("10.0.0.2", &[b"198.51.100.66".as_slice(), b"\xff, 192.0.2.1"]), "192.0.2.1");
+        assert_eq!(seen_in("10.0.0.2", &[b"198.51.100.66".as_slice(), b"\xff"]), "10.0.0.2");
+    }
+
+    #[test]
+    fn addresses_are_read_in_every_form_that_proxies_write() {
+        assert_eq!(seen("2001:db8:aaaa::2", "2001:db8:bbbb::1"), "2001:db8:bbbb::1");
+        assert_eq!(seen("10.0.0.2", "2001:db8:bbbb::1, 2001:db8:aaaa::7"), "2001:db8:bbbb::1");
+        assert_eq!(seen("10.0.0.2", "[2001:db8:bbbb::1]:8443"), "2001:db8:bbbb::1");
+        assert_eq!(seen("10.0.0.2", "192.0.2.1:8443"), "192.0.2.1");
+        assert_eq!(seen("10.0.0.2", "::ffff:192.0.2.1"), "192.0.2.1");
+        assert_eq!(seen("10.0.0.2", "10.0.0.3, ::ffff:10.0.0.4"), "10.0.0.3", "all of them are proxies");
     }
 }

@@ -114,6 +114,11 @@ impl Problem {
         let (code, message) = match status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => (Code::AuthUnauthorized, "not allowed"),
             StatusCode::NOT_FOUND => (Code::NotFound, "no such route"),
+            StatusCode::REQUEST_TIMEOUT => (Code::InvalidInput, "the body comes too slowly"),
+            StatusCode::URI_TOO_LONG => (Code::InvalidInput, "the address is longer than 8 KiB"),
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => {
+                (Code::InvalidInput, "there are more than 100 headers, or more than 32 KiB of them")
+            }
             StatusCode::METHOD_NOT_ALLOWED => (Code::InvalidInput, "the route does not take this method"),
             StatusCode::PAYLOAD_TOO_LARGE => (Code::PayloadTooLarge, "the body is larger than the limit"),
             StatusCode::UNSUPPORTED_MEDIA_TYPE => {
@@ -169,6 +174,10 @@ impl IntoResponse for Problem {
             // Rounded up: coming back early would be refused again.
             let seconds = after.as_millis().div_ceil(1_000).max(1) as u64;
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if self.status == StatusCode::REQUEST_TIMEOUT {
+            // What is left of the body would be taken for the next request (RFC 9110, section 15.5.9).
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         if self.status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

@@ -11,7 +11,10 @@ use openidconnect::{
 };
 use parking_lot::Mutex;
 use rollcall_schemas::code::Code;
-use rollcall_service::{clock::Clock, http::Problem};
+use rollcall_service::{
+    clock::Clock,
+    http::{Problem, use_ring},
+};
 use rollcall_store::identities::Identity;
 use std::time::Duration;
 
@@ -73,6 +76,7 @@ impl Providers {
         if let Some(mistake) = config.mistake() {
             return Err(mistake);
         }
+        use_ring();
         let http = reqwest::Client::builder()
             .timeout(PATIENCE)
             // A provider that redirects could send us anywhere.

@@ -9,7 +9,7 @@ use crate::{
 use axum::{extract::State, response::Redirect};
 use axum_extra::extract::CookieJar;
 use chrono::TimeDelta;
-use rollcall_service::http::{ClientIp, Path};
+use rollcall_service::http::Path;
 use rollcall_store::provider_visits::{self, Visit};
 
 /// How long somebody may take to sign in at the provider.
@@ -25,12 +25,10 @@ const VISIT_S: u32 = 10 * 60;
 )]
 pub(crate) async fn start(
     State(api): State<Api>,
-    ClientIp(address): ClientIp,
     Path(name): Path<String>,
     jar: CookieJar,
 ) -> Result<(CookieJar, Redirect), ApiError> {
     let provider = api.providers().find(&name)?;
-    api.sign_in_rates().take(address)?;
     let [state, browser, nonce, verifier] = std::array::from_fn(|_| OpaqueToken::draw(api.entropy()));
     let secrets = Secrets { state: state.reveal(), nonce: nonce.reveal(), pkce_verifier: verifier.reveal() };
     let there = provider.address(&secrets).await?;

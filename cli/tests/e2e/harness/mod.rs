@@ -12,7 +12,7 @@ mod wire;
 pub(crate) use binary::{Process, descendants, free_address, is_running, output, rollcall, take_turn};
 pub(crate) use history::{assert_ledger, facts, read_all, records, settled};
 pub(crate) use load::{Frame, FrameAnswer, Load, Scan, ScanAnswer, push, scan};
-pub(crate) use people::{Camera, People, Student, create_admin, run_create_admin, sign_in};
+pub(crate) use people::{Camera, PASSWORD, People, Student, create_admin, run_create_admin, sign_in};
 pub(crate) use pictures::{Pictures, models_dir};
 pub(crate) use school::{School, Session};
 pub(crate) use wire::send_spaces;
@@ -25,7 +25,7 @@ use rollcall_service::{
 };
 use rollcall_store::{Pool, Postgres};
 use rollcall_test_support::{Client, own_broker, own_postgres};
-use std::{collections::BTreeMap, fs::File, net::SocketAddr, time::Duration};
+use std::{collections::BTreeMap, fs::File, net::SocketAddr, os::unix::fs::PermissionsExt, time::Duration};
 use tempfile::TempDir;
 
 /// Far longer than anything takes on a busy machine; reaching it is a failure.
@@ -93,6 +93,8 @@ impl Deployment {
         let pem = generate_signing_key(&entropy);
         let key_file = folder.path().join("signing-key.pem");
         std::fs::write(&key_file, pem.reveal()).expect("an own folder is writable");
+        let owners_only = std::fs::Permissions::from_mode(0o600);
+        std::fs::set_permissions(&key_file, owners_only).expect("an own file may be changed");
         let signer =
             TokenSigner::new(&pem, TokenConfig::default(), Clock::real(), entropy).expect("a good key");
         let mut deployment = Self {

@@ -12,7 +12,8 @@ use serde_json::{Value, json};
 use std::process::Stdio;
 use tokio::{io::AsyncWriteExt, process::Command};
 
-const PASSWORD: &str = "Correct-horse-7";
+/// Of everybody who signs in.
+pub(crate) const PASSWORD: &str = "Correct-horse-7";
 
 /// A student who is signed in.
 #[derive(Clone, Debug)]

@@ -7,6 +7,7 @@ use axum::{body::Body, routing};
 use http::StatusCode;
 use rollcall_schemas::code::Code;
 use serde_json::{Value, json};
+use std::time::Duration;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -221,7 +222,7 @@ async fn every_answer_has_security_headers_and_a_route_may_set_its_own() {
     let edge = Edge::new(router);
     for path in ["/page", "/nowhere"] {
         let response = edge.response(get(path)).await;
-        for (name, _) in SECURITY_HEADERS {
+        for (name, _) in &SECURITY_HEADERS {
             assert!(response.headers().contains_key(name), "{path}: {name}");
         }
     }
@@ -231,7 +232,8 @@ async fn every_answer_has_security_headers_and_a_route_may_set_its_own() {
 #[tokio::test]
 async fn only_named_origins_may_call() {
     let router = || Router::new().route("/page", routing::get(|| async { "hi" }));
-    let config = HttpConfig { cors_origins: vec!["https://school.example".into()], ..HttpConfig::default() };
+    let config =
+        HttpConfig { cors_origins: vec!["https://school.example".parse().unwrap()], ..HttpConfig::default() };
     let allowed = |edge: Edge, origin: &'static str| async move {
         let mut request = get("/page");
         request.headers_mut().insert(header::ORIGIN, HeaderValue::from_static(origin));
@@ -241,4 +243,78 @@ async fn only_named_origins_may_call() {
     assert_eq!(allowed(Edge::with(router(), &config), "https://school.example").await, Some(school));
     assert_eq!(allowed(Edge::with(router(), &config), "https://other.example").await, None);
     assert_eq!(allowed(Edge::new(router()), "https://school.example").await, None);
+}
+
+#[tokio::test]
+async fn json_is_read_to_a_depth_and_no_further() {
+    let router = Router::new()
+        .route("/", routing::post(|Json(value): Json<Value>| async move { Success::ok(value.is_array()) }));
+    let edge = Edge::new(router);
+    let nested = |depth: usize| post("/", "[".repeat(depth) + &"]".repeat(depth));
+    assert_eq!(edge.call(nested(127)).await.0, StatusCode::OK);
+    for depth in [128, 100_000] {
+        let (status, body) = edge.call(nested(depth)).await;
+        assert_eq!((status, &body["error"]["code"]), (StatusCode::BAD_REQUEST, &json!("INVALID_INPUT")));
+    }
+}
+
+#[tokio::test]
+async fn answers_are_compressed_for_whoever_asks_and_streams_are_not() {
+    let text = "attendance ".repeat(100);
+    let events = || async { ([(header::CONTENT_TYPE, "text/event-stream")], "data: hi\n\n".repeat(100)) };
+    let router = Router::new()
+        .route("/text", routing::get(move || async move { Success::ok(text) }))
+        .route("/events", routing::get(events));
+    let edge = Edge::new(router);
+    let encoding = async |path: &str, accepted: &'static str| {
+        let mut request = get(path);
+        request.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static(accepted));
+        let response = edge.response(request).await;
+        let encoding = response.headers().get(header::CONTENT_ENCODING).cloned();
+        let body = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        (encoding, body.len())
+    };
+    let (gzipped, size) = encoding("/text", "gzip").await;
+    assert_eq!(gzipped, Some(HeaderValue::from_static("gzip")));
+    assert!(size < 400, "{size}");
+    assert_eq!(encoding("/text", "identity").await.0, None);
+    assert_eq!(encoding("/events", "gzip").await.0, None);
+}
+
+#[tokio::test]
+async fn a_browser_that_asks_first_is_told_what_it_may_send() {
+    let origin = "https://school.example";
+    let config = HttpConfig { cors_origins: vec![origin.parse().unwrap()], ..HttpConfig::default() };
+    let edge = Edge::with(Router::new().route("/page", routing::put(|| async { "hi" })), &config);
+    let mut request = http::Request::options("/page").body(Body::empty()).unwrap();
+    for (name, value) in [
+        (header::ORIGIN, origin),
+        (header::ACCESS_CONTROL_REQUEST_METHOD, "PUT"),
+        (header::ACCESS_CONTROL_REQUEST_HEADERS, "authorization,idempotency-key"),
+    ] {
+        request.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    let answer = edge.response(request).await;
+    let header = |name: HeaderName| answer.headers()[name].to_str().unwrap();
+    assert_eq!(header(header::ACCESS_CONTROL_ALLOW_ORIGIN), origin);
+    assert_eq!(header(header::ACCESS_CONTROL_ALLOW_CREDENTIALS), "true");
+    assert!(header(header::ACCESS_CONTROL_ALLOW_METHODS).contains("PUT"));
+    assert!(header(header::ACCESS_CONTROL_ALLOW_HEADERS).contains("idempotency-key"));
+}
+
+#[test]
+fn settings_refuse_any_origin_and_say_what_to_write() {
+    let refused = serde_json::from_value::<HttpConfig>(json!({ "cors_origins": ["*"] })).unwrap_err();
+    assert!(refused.to_string().contains("name each origin"), "{refused}");
+}
+
+#[tokio::test]
+async fn only_a_server_with_tls_of_its_own_asks_browsers_to_stay_with_it() {
+    let header = async |tls| {
+        let edge = Edge::with(Router::new(), &HttpConfig { tls, ..HttpConfig::default() });
+        edge.response(get("/")).await.headers().get(header::STRICT_TRANSPORT_SECURITY).cloned()
+    };
+    assert_eq!(header(TlsConfig::default()).await, None);
+    let own = TlsConfig { certificate: Some("certificate.pem".into()), key: Some("key.pem".into()) };
+    assert_eq!(header(own).await, Some(HeaderValue::from_static("max-age=31536000")));
 }

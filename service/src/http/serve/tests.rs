@@ -1,9 +1,9 @@
 use super::*;
 use crate::{
     clock::{Clock, Entropy},
-    http::{ClientIp, Success, finish},
+    http::{Bytes, ClientIp, Success, finish},
 };
-use axum::routing;
+use axum::{extract::DefaultBodyLimit, routing};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     sync::Notify,
@@ -111,4 +111,91 @@ async fn connections_beyond_the_limit_wait() {
     drop(first);
     assert!(read_all(&mut second).await.ends_with("hi"));
     lifecycle.stop(GRACE).await.unwrap();
+}
+
+/// Sends something on a connection of its own and reads until the server ends it.
+async fn exchange(address: SocketAddr, request: &[u8]) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(request).await.unwrap();
+    tokio::time::timeout(GRACE, read_all(&mut stream)).await.expect("the server ends it long before")
+}
+
+#[tokio::test]
+async fn a_connection_that_is_not_used_any_more_is_closed() {
+    let config = HttpConfig { header_timeout_ms: 50, ..HttpConfig::default() };
+    let (address, _lifecycle) =
+        start(Router::new().route("/", routing::get(|| async { "hi" })), config).await;
+    let answer = exchange(address, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    assert!(answer.ends_with("hi"), "{answer}");
+}
+
+fn takes_bodies() -> Router {
+    let handler = |Bytes(bytes): Bytes| async move { Success::ok(bytes.len()) };
+    Router::new().route("/", routing::post(handler).layer(DefaultBodyLimit::max(1_000)))
+}
+
+#[tokio::test]
+async fn a_body_that_stops_coming_is_answered_and_the_connection_closed() {
+    let config = HttpConfig { body_timeout_ms: 50, ..HttpConfig::default() };
+    let (address, _lifecycle) = start(takes_bodies(), config).await;
+    for body in ["Content-Length: 10\r\n\r\nhalf", "Transfer-Encoding: chunked\r\n\r\n4\r\nhalf"] {
+        let answer =
+            exchange(address, format!("POST / HTTP/1.1\r\nHost: localhost\r\n{body}").as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+        assert!(answer.contains("connection: close") && answer.contains("too slowly"), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_call_whose_body_takes_all_its_time_is_its_clients_fault() {
+    let config = HttpConfig { request_timeout_ms: 50, ..HttpConfig::default() };
+    let (address, _lifecycle) = start(takes_bodies(), config).await;
+    let answer =
+        exchange(address, b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nhalf").await;
+    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_body_that_says_it_is_too_large_is_refused_before_it_comes() {
+    let patient =
+        HttpConfig { body_timeout_ms: 3_600_000, request_timeout_ms: 3_600_000, ..HttpConfig::default() };
+    let (address, _lifecycle) = start(takes_bodies(), patient).await;
+    let head = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1001\r\nConnection: close\r\n\r\n";
+    let answer = exchange(address, head).await;
+    assert!(answer.starts_with("HTTP/1.1 413") && answer.contains("PAYLOAD_TOO_LARGE"), "{answer}");
+}
+
+#[tokio::test]
+async fn heads_are_limited_in_the_envelope_and_hard_beyond_it() {
+    let (address, _lifecycle) =
+        start(Router::new().route("/", routing::get(|| async { "hi" })), HttpConfig::default()).await;
+    let get = |path: &str, headers: &str| {
+        format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n").into_bytes()
+    };
+    let long = |bytes| "x".repeat(bytes);
+    for (request, status, in_envelope) in [
+        (get(&format!("/?{}", long(8_000)), &"A: b\r\n".repeat(90)), 200, false),
+        (get(&format!("/?{}", long(9_000)), ""), 414, true),
+        (get("/", &"A: b\r\n".repeat(100)), 431, true),
+        (get("/", &format!("A: {}\r\n", long(33_000))), 431, true),
+        (get("/", &"A: b\r\n".repeat(300)), 431, false),
+    ] {
+        let answer = exchange(address, &request).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer:.300}");
+        assert_eq!(answer.contains(r#""success":false"#), in_envelope, "{answer:.300}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_takes_nothing_of_its_answer_is_cut_off() {
+    let config = HttpConfig { max_connections: 1, write_timeout_ms: 100, ..HttpConfig::default() };
+    // More than the sockets' buffers hold.
+    let router = Router::new()
+        .route("/large", routing::get(|| async { vec![0_u8; 64 * 1024 * 1024] }))
+        .route("/", routing::get(|| async { "hi" }));
+    let (address, _lifecycle) = start(router, config).await;
+    let mut deaf = TcpStream::connect(address).await.unwrap();
+    deaf.write_all(b"GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    // There is room for one: this one is served when the other is gone.
+    assert!(exchange(address, GET).await.ends_with("hi"));
 }
