@@ -1,8 +1,7 @@
 //! Ask: a durable question, and the wait for its durable answer. The log is the truth, the wait a courtesy: a question
 //! whose wait ran out is still answered, and the answer can be read later.
 
-use crate::{Bus, BusError, Message, PublishError};
-use futures::StreamExt;
+use crate::{Bus, BusError, Message, PublishError, answers::Expected};
 use rollcall_schemas::{
     id::RequestId,
     outcome::Outcome,
@@ -89,19 +88,15 @@ impl Bus {
             // Whoever repeats an answered question needs nobody to answer it.
             return self.stored(request).await.ok_or(AskError::CircuitOpen);
         };
-        // Subscribed before it is asked: the answer may come before the acknowledgement.
-        let answers = self
-            .client
-            .subscribe(self.wire(&subject::outcome(request)))
-            .await
-            .map_err(|error| PublishError::Unavailable { reason: error.to_string() })?;
+        // Expected before it is asked: the answer may come before the acknowledgement.
+        let expected = self.expect(request).await?;
         let published = self.publish(question).await?;
         if published.duplicate
             && let Some(outcome) = self.stored(request).await
         {
             return Ok(outcome);
         }
-        match timeout_at(until, self.answer(answers, request)).await {
+        match timeout_at(until, self.answer(expected, request)).await {
             Ok(outcome) => {
                 leave.answered();
                 Ok(outcome)
@@ -114,17 +109,20 @@ impl Bus {
     }
 
     /// Waits for the answer, live or stored.
-    async fn answer(&self, mut answers: async_nats::Subscriber, request: RequestId) -> Outcome {
+    async fn answer(&self, mut expected: Expected, request: RequestId) -> Outcome {
         let mut looks = interval_at(Instant::now() + LOOK_EVERY, LOOK_EVERY);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            let outcome = tokio::select! {
-                Some(answer) = answers.next() => serde_json::from_slice(&answer.payload).ok(),
-                _ = looks.tick() => self.stored(request).await,
-            };
-            if let Some(outcome) = outcome {
-                return outcome;
+        let look = async {
+            loop {
+                looks.tick().await;
+                if let Some(outcome) = self.stored(request).await {
+                    return outcome;
+                }
             }
+        };
+        tokio::select! {
+            outcome = expected.live() => outcome,
+            outcome = look => outcome,
         }
     }
 

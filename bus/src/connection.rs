@@ -1,7 +1,7 @@
 //! The connection: made once, checked once, kept for ever. It reconnects by itself; whatever waits for an answer
 //! watches [`Bus::losses`], because what was asked of a lost connection is not answered by the next.
 
-use crate::{BusConfig, BusError, breaker::Breakers};
+use crate::{BusConfig, BusError, answers::Answers, breaker::Breakers};
 use async_nats::{
     Client, ConnectErrorKind, ConnectOptions, Event, ServerAddr,
     connection::State,
@@ -33,6 +33,7 @@ struct Shared {
     namespace: Namespace,
     losses: watch::Receiver<u64>,
     breakers: Breakers,
+    answers: Answers,
 }
 
 impl Bus {
@@ -50,7 +51,13 @@ impl Bus {
         let client = dial(config, client_name, Arc::new(sender)).await?;
         check(&client)?;
         let jetstream = ContextBuilder::new().timeout(config.publish_timeout()).build(client.clone());
-        let shared = Shared { config: config.clone(), namespace, losses, breakers: Breakers::default() };
+        let shared = Shared {
+            config: config.clone(),
+            namespace,
+            losses,
+            breakers: Breakers::default(),
+            answers: Answers::default(),
+        };
         Ok(Self { client, jetstream, shared: Arc::new(shared) })
     }
 
@@ -99,6 +106,10 @@ impl Bus {
 
     pub(crate) fn breakers(&self) -> &Breakers {
         &self.shared.breakers
+    }
+
+    pub(crate) fn answers(&self) -> &Answers {
+        &self.shared.answers
     }
 
     /// How often the connection has been lost, watched from now on.

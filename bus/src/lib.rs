@@ -27,6 +27,7 @@
 //! | `rollcall_bus_feed_revision` | gauge | `stream` |
 //! | `rollcall_bus_disconnected_total` | counter | |
 
+mod answers;
 mod ask;
 mod breaker;
 mod config;

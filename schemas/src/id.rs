@@ -8,7 +8,6 @@ use crate::scan::QrToken;
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use std::{fmt, str::FromStr};
 use uuid::Uuid;
 
@@ -93,7 +92,7 @@ ids! {
 impl FrameId {
     /// The id of a frame: the same bytes from the same camera and instant are the same frame.
     pub fn of(camera: CameraId, captured_at: DateTime<Utc>, bytes: &[u8]) -> Self {
-        let digest = Sha256::digest(bytes);
+        let digest = blake3::derive_key("Rollcall 2026-11 image of a frame", bytes);
         Self::derive(&[camera.0.as_bytes(), &captured_at.timestamp_micros().to_be_bytes(), &digest])
     }
 }
@@ -124,7 +123,7 @@ impl RequestId {
     /// names what is called, `content` is everything that it depends on. A key used again for another call is another
     /// request: it must never be answered with what an earlier one did.
     pub fn of_key(caller: UserId, idempotency_key: &str, call: &str, content: &[u8]) -> Self {
-        let content = Sha256::digest(content);
+        let content = blake3::derive_key("Rollcall 2026-11 content of a call", content);
         Self::derive(&[caller.0.as_bytes(), idempotency_key.as_bytes(), call.as_bytes(), &content])
     }
 

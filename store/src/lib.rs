@@ -39,6 +39,10 @@ pub use sqlx::{PgConnection, PgTransaction, Pool, Postgres};
 /// The migrations, in order, append-only.
 pub static MIGRATOR: Migrator = sqlx::migrate!();
 
+/// How statements are planned. Plans are kept with their connection, so one that was made while a table was nearly empty
+/// must not read all of it when it is full: every statement fits an index, and uses it. Compiling them never pays.
+const PLANS: [(&str, &str); 2] = [("enable_seqscan", "off"), ("jit", "off")];
+
 /// Why the database did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -122,7 +126,7 @@ fn is_data_exception(sqlstate: &str) -> bool {
 /// # Errors
 /// When `url` is not a PostgreSQL URL.
 pub fn open(url: &str, max_connections: u32) -> Result<PgPool, StoreError> {
-    let options = PgConnectOptions::from_str(url)?.application_name("rollcall");
+    let options = PgConnectOptions::from_str(url)?.application_name("rollcall").options(PLANS);
     Ok(PgPoolOptions::new()
         .max_connections(max_connections)
         .acquire_timeout(Duration::from_secs(5))

@@ -89,6 +89,24 @@ async fn a_question_is_answered() {
 }
 
 #[tokio::test]
+async fn everybody_who_asks_the_same_is_answered_and_others_are_not_disturbed() {
+    let server = Server::start();
+    let bus = server.bus().await;
+    let ask = |number| bus.ask(question(request(number)), request(number), LONG);
+    let answers = async {
+        // Given up by whoever asked it first, and asked again.
+        let impatient = bus.ask(question(request(1)), request(1), SHORT).await.unwrap_err();
+        assert!(matches!(impatient, AskError::TimedOut), "{impatient:?}");
+        tokio::join!(ask(1), ask(1), ask(2), async {
+            answer_scans(&bus);
+        })
+    };
+    let (one, other, another, ()) = answers.await;
+    assert_eq!([one.unwrap(), other.unwrap()], [1, 1].map(|number| outcome(request(number), "no")));
+    assert_eq!(another.unwrap(), outcome(request(2), "no"));
+}
+
+#[tokio::test]
 async fn a_repeated_question_is_answered_from_the_log() {
     let server = Server::start();
     let bus = server.bus().await;

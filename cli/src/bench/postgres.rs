@@ -33,8 +33,10 @@ pub async fn query(deployment: &Deployment, sql: &str) -> anyhow::Result<String>
 
 /// How a peer loads the database.
 pub struct Pgbench {
-    /// The statement of one transaction.
-    pub statement: String,
+    /// One transaction, in the words of pgbench.
+    pub script: &'static str,
+    /// What each client's variables are at first.
+    pub variables: Vec<(&'static str, usize)>,
     /// Connections.
     pub clients: usize,
     /// For how long.
@@ -48,12 +50,13 @@ impl Pgbench {
     /// When `pgbench` is missing or fails.
     pub async fn run(&self, deployment: &Deployment) -> anyhow::Result<f64> {
         let script = deployment.folder().join("pgbench.sql");
-        fs::write(&script, &self.statement)?;
+        fs::write(&script, self.script)?;
         let mut pgbench = program("pgbench", "postgresql-contrib (or postgresql)", deployment)?;
         let threads = std::thread::available_parallelism().map_or(1, usize::from).min(self.clients);
         pgbench
             .args(["--no-vacuum", "--protocol=prepared", "--client", &self.clients.to_string()])
             .args(["--jobs", &threads.to_string(), "--time", &self.duration.as_secs().to_string()])
+            .args(self.variables.iter().map(|(name, value)| format!("--define={name}={value}")))
             .arg("--file")
             .arg(&script);
         let said = output(pgbench).await?;

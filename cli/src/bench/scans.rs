@@ -34,14 +34,15 @@ pub async fn run(scope: Scope, config: &Config, report: &mut Report) -> anyhow::
     let duration = Duration::from_secs(if scope.quick { 2 } else { 5 });
     deployment::with(config, &[Service::Ingest, Service::AttendanceWorker], async |deployment| {
         let school = School::found(deployment, students).await?;
-        prepare_peer(deployment).await?;
+        prepare_peer(deployment, students).await?;
         // A first round for connections, plans and caches.
         let session = school.open_session().await?;
         burst(&school.students[..students / 4], &session, CLIENTS[0]).await?;
         school.close_session(session).await?;
 
         for clients in CLIENTS {
-            let peer = Pgbench { statement: INSERT.to_owned(), clients, duration };
+            let variables = vec![("mark", 0), ("clients", clients), ("students", students)];
+            let peer = Pgbench { script: INSERT, variables, clients, duration };
             report.add(against_peer(deployment, &school, &peer, rounds).await?);
         }
 
@@ -72,6 +73,7 @@ async fn against_peer(
     let (mut ours, mut peers) = (Vec::new(), Vec::new());
     let (mut delays, mut used) = (Delays::new(), [0.0; 2]);
     for _ in 0..rounds {
+        postgres::query(deployment, "TRUNCATE bench_attendance").await?;
         peers.push(peer.run(deployment).await?);
         let session = school.open_session().await?;
         let before = services.map(cpu_seconds);
@@ -93,14 +95,33 @@ async fn against_peer(
     Ok(rate.beside("pgbench, same insert", median(peers), Some(AIM)).note(note))
 }
 
-/// One row of the table that marks go into, with nothing decided.
-const INSERT: &str = "INSERT INTO bench_attendance (id, session_id, student_id, status, marked_at, evidence, scan_id, ip, \
-     user_agent, trace_id, recorded_at) VALUES (gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 'present', \
-     now(), 'qr', gen_random_uuid(), '127.0.0.1', 'bench', md5('bench'), now());\n";
+/// The row that a mark leaves, with nothing decided: every student of one session after the other, as in a burst.
+const INSERT: &str = "\\set mark :mark + 1
+\\set number :mark * :clients + :client_id
+\\set session :number / :students
+\\set student :number % :students
+INSERT INTO bench_attendance (id, session_id, student_id, status, marked_at, evidence, scan_id, scanned_at, ip, user_agent, \
+     trace_id, recorded_at) VALUES (gen_random_uuid(), lpad(to_hex(:session), 32, '0')::uuid, \
+     lpad(to_hex(:student), 32, '0')::uuid, 'present', now(), 'qr', gen_random_uuid(), now(), '127.0.0.1', 'bench', \
+     md5('bench'), now());\n";
+/// More than any round of the peer fills.
+const PEER_SESSIONS: usize = 1_000;
 
-/// A table like `attendance`, with its keys, checks and indexes.
-async fn prepare_peer(deployment: &Deployment) -> anyhow::Result<()> {
-    postgres::query(deployment, "CREATE TABLE bench_attendance (LIKE attendance INCLUDING ALL)").await?;
+/// A table like `attendance`, with its keys, checks and indexes, and sessions and students that it points to.
+async fn prepare_peer(deployment: &Deployment, students: usize) -> anyhow::Result<()> {
+    let ids =
+        |count| format!("SELECT lpad(to_hex(n), 32, '0')::uuid AS id FROM generate_series(0, {count} - 1) n");
+    let tables = format!(
+        "CREATE TABLE bench_sessions AS {};
+         CREATE TABLE bench_students AS {};
+         ALTER TABLE bench_sessions ADD PRIMARY KEY (id);
+         ALTER TABLE bench_students ADD PRIMARY KEY (id);
+         CREATE TABLE bench_attendance (LIKE attendance INCLUDING ALL,
+             FOREIGN KEY (session_id) REFERENCES bench_sessions, FOREIGN KEY (student_id) REFERENCES bench_students);",
+        ids(PEER_SESSIONS),
+        ids(students),
+    );
+    postgres::query(deployment, &tables).await?;
     let commit = postgres::query(deployment, "SHOW synchronous_commit").await?;
     ensure!(commit.trim() == "on", "synchronous_commit is {commit}, so nobody's commits would be durable");
     Ok(())

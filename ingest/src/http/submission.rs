@@ -9,10 +9,12 @@ use base64::{
     Engine, alphabet,
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt;
 use rollcall_schemas::code::Code;
 use rollcall_service::http::{self, Problem};
 use serde::Deserialize;
+use serde_json::json;
 
 /// What a multipart or JSON body may have beside the image: part headers, small fields.
 const AROUND_IMAGE: usize = 16 * 1024;
@@ -78,7 +80,9 @@ impl Submission {
         let submission = match essence.as_str() {
             "multipart/form-data" => Self::of_multipart(request).await,
             "application/json" => Self::of_json(request).await,
-            "image/jpeg" | "image/png" | "image/webp" => Self::of_image(request, content_type).await,
+            "image/jpeg" | "image/png" | "image/webp" => {
+                Self::of_image(request, content_type, max_image_bytes).await
+            }
             _ => Err(of_image(&ImageRefusal::TypeNotTaken { declared: essence })),
         };
         submission.map_err(|problem| match problem.code {
@@ -87,9 +91,21 @@ impl Submission {
         })
     }
 
-    async fn of_image(request: Request, content_type: String) -> Result<Self, Problem> {
-        let http::Bytes(image) = http::Bytes::from_request(request, &()).await?;
-        Ok(Self { image, declared: Some(content_type), captured_at: None, camera_id: None })
+    /// Each part is copied into its place as it comes, while it is still in the cache, and its buffer takes the next one.
+    async fn of_image(request: Request, content_type: String, max_bytes: usize) -> Result<Self, Problem> {
+        let mut image = BytesMut::with_capacity(declared_length(request.headers()).unwrap_or_default());
+        let mut parts = request.into_body().into_data_stream();
+        while let Some(part) = parts.next().await {
+            let part = part.map_err(|error| {
+                Problem::invalid_input("the body could not be read")
+                    .with_details(json!({ "reason": error.to_string() }))
+            })?;
+            if image.len() + part.len() > max_bytes {
+                return Err(too_large(max_bytes));
+            }
+            image.extend_from_slice(&part);
+        }
+        Ok(Self { image: image.freeze(), declared: Some(content_type), captured_at: None, camera_id: None })
     }
 
     async fn of_json(request: Request) -> Result<Self, Problem> {

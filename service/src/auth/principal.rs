@@ -3,7 +3,8 @@
 use super::{
     api_key::{API_KEY_HEADER, ApiKey},
     key_uses::KeyUses,
-    token::{Claims, TokenConfig, signed_claims},
+    token::{Claims, TokenConfig},
+    verified::Verified,
 };
 use crate::{clock::Clock, http::Problem};
 use axum::extract::{FromRef, FromRequestParts};
@@ -100,13 +101,20 @@ pub struct Authenticator {
     keys: Arc<dyn KeySource>,
     uses: Arc<KeyUses>,
     config: Arc<TokenConfig>,
+    verified: Arc<Verified>,
     clock: Clock,
 }
 
 impl Authenticator {
     /// Verifies with what `keys` knows, at the time of `clock`.
     pub fn new(keys: impl KeySource, config: TokenConfig, clock: Clock) -> Self {
-        Self { keys: Arc::new(keys), uses: Arc::default(), config: Arc::new(config), clock }
+        Self {
+            keys: Arc::new(keys),
+            uses: Arc::default(),
+            config: Arc::new(config),
+            verified: Arc::default(),
+            clock,
+        }
     }
 
     /// Who is calling, by `Authorization: Bearer` or else by `X-API-Key`.
@@ -134,7 +142,7 @@ impl Authenticator {
         let now = self.clock.now();
         let kid = decode_header(token).ok().and_then(|header| header.kid).ok_or_else(invalid_token)?;
         let key = self.signing_key(&kid, now).ok_or_else(invalid_token)?;
-        let claims = signed_claims(token, &key, &self.config).ok_or_else(invalid_token)?;
+        let claims = self.verified.claims(token, &key, &self.config).ok_or_else(invalid_token)?;
         let latest_start = (now + CLOCK_SKEW).timestamp();
         if claims.iat > latest_start || claims.nbf.is_some_and(|start| start > latest_start) {
             return Err(invalid_token());
