@@ -6,6 +6,7 @@ mod api_key;
 mod key_uses;
 mod principal;
 mod token;
+mod verified;
 
 pub use api_key::{API_KEY_HEADER, ApiKey};
 pub use principal::{Authenticator, Camera, Integration, KeySource, Principal, User};

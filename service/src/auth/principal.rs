@@ -3,7 +3,8 @@
 use super::{
     api_key::{API_KEY_HEADER, ApiKey},
     key_uses::KeyUses,
-    token::{Claims, TokenConfig, signed_claims},
+    token::{Claims, TokenConfig},
+    verified::Verified,
 };
 use crate::{clock::Clock, http::Problem};
 use axum::extract::{FromRef, FromRequestParts};
@@ -94,11 +95,12 @@ pub enum Principal {
     Integration(Integration),
 }
 
-/// Verifies access tokens and API keys. Clones share the keys, and what is noted of their use.
+/// Verifies access tokens and API keys. Clones share the keys, what is noted of their use, and what was verified before.
 #[derive(Clone)]
 pub struct Authenticator {
     keys: Arc<dyn KeySource>,
     uses: Arc<KeyUses>,
+    verified: Arc<Verified>,
     config: Arc<TokenConfig>,
     clock: Clock,
 }
@@ -106,7 +108,13 @@ pub struct Authenticator {
 impl Authenticator {
     /// Verifies with what `keys` knows, at the time of `clock`.
     pub fn new(keys: impl KeySource, config: TokenConfig, clock: Clock) -> Self {
-        Self { keys: Arc::new(keys), uses: Arc::default(), config: Arc::new(config), clock }
+        Self {
+            keys: Arc::new(keys),
+            uses: Arc::default(),
+            verified: Arc::default(),
+            config: Arc::new(config),
+            clock,
+        }
     }
 
     /// Who is calling, by `Authorization: Bearer` or else by `X-API-Key`.
@@ -134,7 +142,7 @@ impl Authenticator {
         let now = self.clock.now();
         let kid = decode_header(token).ok().and_then(|header| header.kid).ok_or_else(invalid_token)?;
         let key = self.signing_key(&kid, now).ok_or_else(invalid_token)?;
-        let claims = signed_claims(token, &key, &self.config).ok_or_else(invalid_token)?;
+        let claims = self.verified.claims(token, &key, &self.config).ok_or_else(invalid_token)?;
         let latest_start = (now + CLOCK_SKEW).timestamp();
         if claims.iat > latest_start || claims.nbf.is_some_and(|start| start > latest_start) {
             return Err(invalid_token());
