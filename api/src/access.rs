@@ -1,8 +1,8 @@
 //! Who may call what: one table, and the one place that enforces it.
 //!
 //! A route without a row cannot be reached: [`enforce`] stands before every handler and knows the routes by the table
-//! alone. Roles come first, then ownership of what the path names. What a list, a body or a stream names is narrowed by
-//! its handler, and the row says so.
+//! alone. What a row grants is said by [`Rule::grant`]: roles come first, then ownership of what the path names. What a
+//! list, a body or a stream names is narrowed by its handler, and the row says so.
 
 use crate::{error::ApiError, extract::Caller, state::Api};
 use axum::{
@@ -12,84 +12,14 @@ use axum::{
 };
 use http::{HeaderValue, Method, StatusCode, header::ALLOW};
 use rollcall_schemas::{
+    access::{Grant, Ownership, Rule, Who},
     id::{ClassId, SessionId, UserId},
     role::Role::{self, Admin, Operator, Student, Teacher},
-    scope::Scope::{self, AttendanceRead, ClassesRead, EventsRead, PeopleRead, PeopleWrite},
+    scope::Scope::{AttendanceRead, ClassesRead, EventsRead, PeopleRead, PeopleWrite},
 };
 use rollcall_service::{auth::Principal, http::Problem, limits::Authenticated};
 use rollcall_store::{PgConnection, classes, enrolments, session_views};
 use std::{ops::DerefMut, str::FromStr};
-
-/// One row of the table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rule {
-    /// The method.
-    pub method: &'static str,
-    /// The path, as the router knows it.
-    pub path: &'static str,
-    /// Who may call it.
-    pub who: Who,
-    /// What of it must be the caller's own.
-    pub ownership: Ownership,
-    /// The scope that lets an integration's API key in; none does where there is none.
-    pub scope: Option<Scope>,
-    /// What a repeated call does.
-    pub retry: Retry,
-}
-
-/// What a call does that is repeated with the same `Idempotency-Key`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Retry {
-    /// The same as the first, by its nature: it reads, sets or deletes.
-    Harmless,
-    /// Nothing: it is answered as the first was.
-    Kept,
-    /// Nothing: the first was answered with a secret, and the answer is not kept.
-    Secret,
-    /// Nothing: the request is the same one in the log, with its outcome.
-    Asked,
-}
-
-impl Rule {
-    /// The same, open to API keys of that scope too.
-    const fn or_key(self, scope: Scope) -> Self {
-        Self { scope: Some(scope), ..self }
-    }
-
-    /// The same, answered with a secret.
-    const fn secret(self) -> Self {
-        Self { retry: Retry::Secret, ..self }
-    }
-
-    /// The same, asked for over the log.
-    const fn asked(self) -> Self {
-        Self { retry: Retry::Asked, ..self }
-    }
-}
-
-/// Who may call a route.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Who {
-    /// Anybody, without credentials.
-    Anyone,
-    /// Signed-in users of these roles. Cameras never: they push frames, and `ingest` takes those.
-    Users(&'static [Role]),
-}
-
-/// What must be the caller's own. Administrators and operators own everything that their roles let them call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ownership {
-    /// Nothing: the roles say it all.
-    Any,
-    /// The class that this parameter names: a teacher teaches it, a student is in it.
-    Class(&'static str),
-    /// The class of the session that this parameter names, in the same way.
-    Session(&'static str),
-    /// The student that this parameter names: oneself, or for a teacher somebody in a class of theirs.
-    Person(&'static str),
-    /// What the handler shows or takes; nothing in the path belongs to anybody.
-    Narrowed,
-}
 
 const EVERYBODY: Who = Who::Users(&Role::ALL);
 const ADMIN: Who = Who::Users(&[Admin]);
@@ -98,8 +28,7 @@ const TEACHING: Who = Who::Users(&[Admin, Teacher]);
 const STAFF_AND_TEACHERS: Who = Who::Users(&[Admin, Operator, Teacher]);
 
 const fn rule(method: &'static str, path: &'static str, who: Who, ownership: Ownership) -> Rule {
-    let retry = if matches!(method.as_bytes(), b"POST") { Retry::Kept } else { Retry::Harmless };
-    Rule { method, path, who, ownership, scope: None, retry }
+    Rule::new(method, path, who, ownership)
 }
 
 /// The table.
@@ -201,22 +130,18 @@ pub(crate) async fn enforce(
 ) -> Result<Response, ApiError> {
     let method = if request.method() == Method::HEAD { &Method::GET } else { request.method() };
     let Some(rule) = find(method, path.as_str()) else { return Ok(not_a_route(path.as_str())) };
-    if let Who::Users(roles) = rule.who {
+    if rule.who != Who::Anyone {
         let caller = match Authenticated::caller(&request)? {
-            Principal::User(user) => {
-                user.require(roles)?;
-                Caller::User(user)
-            }
-            Principal::Integration(key) if rule.scope.is_some_and(|scope| key.scopes.contains(&scope)) => {
-                Caller::Integration(key)
-            }
-            Principal::Integration(_) => return Err(out_of_scope(rule).into()),
+            Principal::User(user) => Caller::User(user),
+            Principal::Integration(key) => Caller::Integration(key),
             Principal::Camera(_) => {
                 return Err(Problem::forbidden("a camera may only push its own frames").into());
             }
         };
-        if matches!(caller.role(), Teacher | Student) {
-            check_ownership(&api, rule.ownership, &caller, &parameters).await?;
+        match rule.grant(caller.principal()) {
+            Grant::Refused => return Err(refusal(rule, &caller).into()),
+            Grant::Own => check_ownership(&api, rule.ownership, &caller, &parameters).await?,
+            Grant::Narrowed | Grant::Full => {}
         }
         request.extensions_mut().insert(caller);
     }
@@ -227,10 +152,13 @@ pub(crate) fn find(method: &Method, path: &str) -> Option<&'static Rule> {
     RULES.iter().find(|rule| rule.path == path && rule.method == method.as_str())
 }
 
-fn out_of_scope(rule: &Rule) -> Problem {
-    match rule.scope {
-        Some(scope) => Problem::forbidden(format!("this needs an API key with the scope {scope}")),
-        None => Problem::forbidden("this is not for API keys: sign in as a user"),
+fn refusal(rule: &Rule, caller: &Caller) -> Problem {
+    match (caller, rule.scope) {
+        (Caller::User(_), _) => Problem::forbidden("your role may not do this"),
+        (Caller::Integration(_), Some(scope)) => {
+            Problem::forbidden(format!("this needs an API key with the scope {scope}"))
+        }
+        (Caller::Integration(_), None) => Problem::forbidden("this is not for API keys: sign in as a user"),
     }
 }
 
@@ -254,6 +182,8 @@ async fn check_ownership(
 ) -> Result<(), ApiError> {
     match ownership {
         Ownership::Any | Ownership::Narrowed => Ok(()),
+        // No user is a camera.
+        Ownership::Camera(_) => Err(Problem::forbidden("this camera is not yours").into()),
         Ownership::Class(name) => {
             let class: ClassId = parameter(parameters, name)?;
             owns_class(api.connection().await?.deref_mut(), caller, class).await

@@ -7,6 +7,7 @@ use axum::{
 use garde::Validate;
 use http::request::Parts;
 use rollcall_schemas::{
+    access::Principal,
     id::{SignInId, UserId},
     role::Role,
 };
@@ -59,8 +60,8 @@ fn validate(body: &impl Validate<Context = ()>) -> Result<(), Problem> {
     })
 }
 
-/// The name that a field of ours has on the wire.
-fn camel_case(path: &str) -> String {
+/// The name that something of ours has on the wire.
+pub(crate) fn camel_case(path: &str) -> String {
     let mut name = String::with_capacity(path.len());
     let mut raise = false;
     for letter in path.chars() {
@@ -107,6 +108,14 @@ impl Caller {
         match self {
             Caller::User(user) => Some(user.sign_in_id),
             Caller::Integration(_) => None,
+        }
+    }
+
+    /// What the access table knows them as.
+    pub(crate) fn principal(&self) -> Principal<'_> {
+        match self {
+            Caller::User(user) => Principal::User(user.role),
+            Caller::Integration(key) => Principal::Integration(&key.scopes),
         }
     }
 

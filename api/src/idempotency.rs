@@ -6,13 +6,7 @@
 //!
 //! A secret is shown once and never kept: a repeated call that would show one again is told that it was done.
 
-use crate::{
-    access::{self, Retry},
-    ask::IdempotencyKey,
-    error::ApiError,
-    extract::Caller,
-    state::Api,
-};
+use crate::{access, ask::IdempotencyKey, error::ApiError, extract::Caller, state::Api};
 use axum::{
     body::Body,
     extract::{FromRequest, FromRequestParts, MatchedPath, Request, State},
@@ -21,7 +15,7 @@ use axum::{
 };
 use chrono::TimeDelta;
 use http::{HeaderName, HeaderValue, StatusCode, request::Parts};
-use rollcall_schemas::code::Code;
+use rollcall_schemas::{access::Retry, code::Code};
 use rollcall_service::http::{Answer, Bytes, Problem};
 use rollcall_store::{
     StoreError,

@@ -17,6 +17,8 @@ pub mod access;
 
 mod api_keys;
 mod ask;
+#[cfg(test)]
+mod attacks;
 mod attendance;
 mod auth;
 pub mod bootstrap;
@@ -50,7 +52,7 @@ pub use auth::{CreateAccounts, OidcConfig, OidcProvider};
 pub use bootstrap::{BootstrapError, FirstUser, create_user};
 pub use config::{ApiConfig, Registration};
 pub use keys::rotate_keys;
-pub use openapi::{docs, openapi};
+pub use openapi::{collected, complete, docs, openapi};
 pub use state::{Api, ApiDeps, StartError};
 
 use axum::middleware::from_fn_with_state;

@@ -1,12 +1,13 @@
 //! Pages of lists: 20 by default, with `meta` that says where one is and how to go on.
 
 use axum::extract::FromRequestParts;
+use chrono::{DateTime, Utc};
 use http::{Uri, request::Parts};
-use rollcall_service::http::{Problem, Query, Success};
+use rollcall_service::http::{Problem, Query, Success, always_true};
 use rollcall_store::pages::Page;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use serde_json::{Value, json};
-use utoipa::IntoParams;
+use serde_json::json;
+use utoipa::{IntoParams, ToSchema};
 
 const DEFAULT_LIMIT: u32 = 20;
 const MAX_LIMIT: u32 = 100;
@@ -22,6 +23,52 @@ pub(crate) struct PageParams {
     /// How many items a page has.
     #[param(minimum = 1, maximum = 100, default = 20)]
     limit: Option<u32>,
+}
+
+/// Where a page is among the others.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct PageMeta {
+    /// How many items there are in all.
+    total: i64,
+    /// This page, from 1.
+    page: u32,
+    /// How many items a page has.
+    limit: u32,
+    /// How many pages there are.
+    pages: u32,
+    links: PageLinks,
+}
+
+/// The pages around one, with the same filter.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct PageLinks {
+    #[serde(rename = "self")]
+    this: String,
+    first: String,
+    /// Null on the first page.
+    #[schema(required)]
+    prev: Option<String>,
+    /// Null on the last page.
+    #[schema(required)]
+    next: Option<String>,
+    last: String,
+}
+
+/// The envelope of a page, as clients see it.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes what `Success` is rendered to")]
+pub(crate) struct PageEnvelope<T> {
+    /// Always true.
+    #[schema(schema_with = always_true)]
+    success: bool,
+    /// What was done: `OK`.
+    code: String,
+    /// The items.
+    data: T,
+    /// Where the page is among the others.
+    meta: PageMeta,
+    /// When it was answered.
+    timestamp: DateTime<Utc>,
 }
 
 /// A list without filters.
@@ -79,25 +126,25 @@ impl<F> Listing<F> {
 
     /// The page, with what is said about it.
     pub(crate) fn answer<T: Serialize>(&self, data: T, total: i64) -> Success<T> {
-        Success::ok(data).with_meta(self.meta(total))
+        Success::ok(data).with_meta(json!(self.meta(total)))
     }
 
-    fn meta(&self, total: i64) -> Value {
+    fn meta(&self, total: i64) -> PageMeta {
         let pages = u32::try_from(total.max(0)).unwrap_or(u32::MAX).div_ceil(self.limit);
         let link = |page: u32| (1..=pages.max(1)).contains(&page).then(|| self.link(page));
-        json!({
-            "total": total,
-            "page": self.page,
-            "limit": self.limit,
-            "pages": pages,
-            "links": {
-                "self": self.link(self.page),
-                "first": self.link(1),
-                "prev": link(self.page - 1),
-                "next": link(self.page.saturating_add(1)),
-                "last": self.link(pages.max(1)),
+        PageMeta {
+            total,
+            page: self.page,
+            limit: self.limit,
+            pages,
+            links: PageLinks {
+                this: self.link(self.page),
+                first: self.link(1),
+                prev: link(self.page - 1),
+                next: link(self.page.saturating_add(1)),
+                last: self.link(pages.max(1)),
             },
-        })
+        }
     }
 
     fn link(&self, page: u32) -> String {
@@ -135,10 +182,10 @@ mod tests {
     async fn the_ends_have_no_neighbours() {
         let only: Listing = listing("/users").await.unwrap();
         let meta = only.meta(0);
-        assert_eq!((&meta["links"]["prev"], &meta["links"]["next"]), (&Value::Null, &Value::Null));
-        assert_eq!(meta["limit"], 20);
+        assert_eq!((&meta.links.prev, &meta.links.next), (&None, &None));
+        assert_eq!(meta.limit, 20);
         let beyond: Listing = listing("/users?page=9").await.unwrap();
-        assert_eq!(beyond.meta(30)["links"]["next"], Value::Null);
+        assert_eq!(beyond.meta(30).links.next, None);
     }
 
     #[tokio::test]

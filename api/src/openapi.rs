@@ -1,36 +1,58 @@
-//! The OpenAPI document: generated from the handlers, completed with what the access table knows.
+//! The OpenAPI document: collected from the handlers, completed with what the access tables know.
 
-use crate::{
-    ApiConfig,
-    access::{Ownership, RULES, Rule, Who},
-};
+mod refusals;
+
+use crate::{ApiConfig, access::RULES, auth::REFRESH_COOKIE, extract::camel_case};
 use axum::Router;
+use rollcall_schemas::access::{Ownership, Retry, Rule, Who};
 use rollcall_service::http::ErrorEnvelope;
 use utoipa::{
-    OpenApi, ToSchema,
+    OpenApi, PartialSchema, ToSchema,
     openapi::{
-        Content, Ref, RefOr, Response,
-        path::{Operation, PathItem},
+        RefOr,
+        path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem},
         security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
     },
 };
 use utoipa_swagger_ui::SwaggerUi;
 
 #[derive(OpenApi)]
-#[openapi(info(
-    title = "Rollcall",
-    description = "Attendance from camera frames and QR scans. Every answer is in one of two envelopes: \
-                   `{success, code, data, meta, timestamp}` or `{success, error: {code, message, details}, timestamp}`.",
-))]
+#[openapi(
+    info(
+        title = "Rollcall",
+        description = "Attendance from camera frames and QR scans. Every answer is in one of two envelopes: \
+                       `{success, code, data, meta, timestamp}` or `{success, error: {code, message, details}, timestamp}`.",
+    ),
+    tags(
+        (name = "auth", description = "Sign-in"),
+        (name = "users", description = "People"),
+        (name = "admin", description = "Administration"),
+        (name = "students", description = "Students and faces"),
+        (name = "classes", description = "Classes"),
+        (name = "cameras", description = "Cameras"),
+        (name = "api-keys", description = "Integrations"),
+        (name = "frames", description = "Frames and pictures"),
+        (name = "sessions", description = "Sessions and codes"),
+        (name = "attendance", description = "Attendance"),
+        (name = "events", description = "Live events"),
+        (name = "requests", description = "Requests"),
+        (name = "status", description = "Status"),
+    ),
+)]
 struct Document;
 
 /// The document of the api's own routes.
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    complete(crate::routes(&ApiConfig::default()).into_openapi())
+    complete(collected(), RULES)
 }
 
-/// Completes a document that was collected from one or several routers: title, security, errors.
-fn complete(collected: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi {
+/// What the api's handlers say of themselves, to be merged with others' and completed.
+pub fn collected() -> utoipa::openapi::OpenApi {
+    crate::routes(&ApiConfig::default()).into_openapi()
+}
+
+/// Completes a document with what the tables of its routes know: title, security, who may call, every refusal.
+pub fn complete(collected: utoipa::openapi::OpenApi, rules: &[Rule]) -> utoipa::openapi::OpenApi {
     let mut document = Document::openapi();
     document.merge(collected);
     let components = document.components.get_or_insert_default();
@@ -40,14 +62,18 @@ fn complete(collected: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi {
     );
     components
         .add_security_scheme("apiKey", SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("X-API-Key"))));
-    let mut schemas = Vec::new();
+    let cookie = ApiKey::Cookie(ApiKeyValue::new(REFRESH_COOKIE));
+    components.add_security_scheme("refreshCookie", SecurityScheme::ApiKey(cookie));
+    let mut schemas = vec![(ErrorEnvelope::name().into_owned(), ErrorEnvelope::schema())];
     ErrorEnvelope::schemas(&mut schemas);
-    schemas.push((ErrorEnvelope::name().into_owned(), <ErrorEnvelope as utoipa::PartialSchema>::schema()));
     components.schemas.extend(schemas);
     for (path, item) in &mut document.paths.paths {
-        for rule in RULES.iter().filter(|rule| rule.path == path) {
+        for rule in rules.iter().filter(|rule| rule.path == path) {
             if let Some(operation) = operation(item, rule.method) {
-                describe(operation, rule);
+                operation.operation_id = operation.operation_id.take().map(|name| camel_case(&name));
+                describe_retry(operation, rule);
+                refusals::describe(operation, rule);
+                describe_callers(operation, rule);
             }
         }
     }
@@ -59,65 +85,64 @@ fn operation<'a>(item: &'a mut PathItem, method: &str) -> Option<&'a mut Operati
         "GET" => item.get.as_mut(),
         "POST" => item.post.as_mut(),
         "PUT" => item.put.as_mut(),
+        "PATCH" => item.patch.as_mut(),
         "DELETE" => item.delete.as_mut(),
         _ => None,
     }
 }
 
-/// Says who may call an operation, and how refusals look.
-fn describe(operation: &mut Operation, rule: &Rule) {
-    let refusal = Response::builder()
-        .description("Refused, in the envelope of errors")
-        .content("application/json", Content::new(Some(RefOr::Ref(Ref::from_schema_name("ErrorEnvelope")))))
-        .build();
-    operation.responses.responses.insert("default".into(), RefOr::T(refusal));
-    let Who::Users(roles) = rule.who else { return };
-    if operation.security.is_some() {
-        return; // The document was completed before and merged with another since.
+/// A call whose answer is kept may be repeated with its key.
+fn describe_retry(operation: &mut Operation, rule: &Rule) {
+    let is_named =
+        |parameter: &RefOr<Parameter>| matches!(parameter, RefOr::T(it) if it.name == "Idempotency-Key");
+    let parameters = operation.parameters.get_or_insert_default();
+    if matches!(rule.retry, Retry::Kept | Retry::Secret)
+        && rule.who != Who::Anyone
+        && !parameters.iter().any(is_named)
+    {
+        let key = ParameterBuilder::new()
+            .name("Idempotency-Key")
+            .parameter_in(ParameterIn::Header)
+            .description(Some("Repeats a call without repeating its effect"))
+            .schema(Some(String::schema()));
+        parameters.push(RefOr::T(key.build()));
     }
-    let schemes = ["token"].into_iter().chain(rule.scope.map(|_| "apiKey"));
-    operation.security =
-        Some(schemes.map(|name| SecurityRequirement::new::<_, [&str; 0], &str>(name, [])).collect());
-    let roles: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();
+}
+
+/// Says who may call an operation, and with what.
+fn describe_callers(operation: &mut Operation, rule: &Rule) {
+    let (roles, cameras) = match rule.who {
+        Who::Anyone => {
+            // A route that takes no token may take something else, such as a cookie: then it says so itself.
+            operation.security.get_or_insert_default();
+            return;
+        }
+        Who::Users(roles) => (roles, false),
+        Who::UsersAndCameras(roles) => (roles, true),
+    };
+    let mut security = vec![SecurityRequirement::new::<_, [&str; 0], &str>("token", [])];
+    let with_key = cameras || rule.scope.is_some();
+    security.extend(with_key.then(|| SecurityRequirement::new::<_, [&str; 0], &str>("apiKey", [])));
+    operation.security = Some(security);
+    let mut callers: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();
+    callers.extend(cameras.then_some("camera"));
     let own = match rule.ownership {
         Ownership::Any => "",
         Ownership::Class(_) | Ownership::Session(_) => " Teachers and students: of their own classes.",
         Ownership::Person(_) => " Teachers: students of their own classes. Students: themselves.",
+        Ownership::Camera(_) => " Cameras: themselves.",
         Ownership::Narrowed => " Narrowed to what the caller may see and do.",
     };
     let key = rule.scope.map(|scope| format!(" API keys: scope `{scope}`.")).unwrap_or_default();
-    let who = format!("Roles: {}.{own}{key}", roles.join(", "));
+    let who = format!("Callers: {}.{own}{key}", callers.join(", "));
     let description = operation.description.take().filter(|text| !text.is_empty());
     operation.description = Some(description.map_or(who.clone(), |text| format!("{text}\n\n{who}")));
 }
 
-/// `/openapi.json` and the pages at `/docs`, for a document collected from every router of the listener.
-pub fn docs(collected: utoipa::openapi::OpenApi) -> Router {
-    SwaggerUi::new("/docs").url("/openapi.json", complete(collected)).into()
+/// `/openapi.json` and the pages at `/docs`, for a completed document.
+pub fn docs(document: utoipa::openapi::OpenApi) -> Router {
+    SwaggerUi::new("/docs").url("/openapi.json", document).into()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_document_is_pinned() {
-        insta::assert_json_snapshot!(openapi());
-    }
-
-    #[tokio::test]
-    async fn the_document_and_its_pages_are_served() {
-        let test = crate::testing::TestApi::start().await;
-        let client = test.edge.client();
-        let get =
-            async |path| client.request(http::Method::GET, path).send().await.unwrap().text().await.unwrap();
-        let served: serde_json::Value = serde_json::from_str(&get("/openapi.json").await).unwrap();
-        assert_eq!(served["paths"]["/api/v1/events"]["get"]["tags"][0], "events");
-        assert!(get("/docs/").await.contains("swagger-ui"));
-    }
-
-    #[test]
-    fn completing_twice_changes_nothing() {
-        assert!(complete(openapi()) == openapi());
-    }
-}
+mod tests;

@@ -16,6 +16,7 @@ pub(crate) struct Photos(pub(crate) Vec<Bytes>);
 /// The photographs as JSON.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({ "images": ["data:image/jpeg;base64,/9j/4AAQSkZJRg==", "data:image/jpeg;base64,/9j/4AAQSkZJRg==", "data:image/jpeg;base64,/9j/4AAQSkZJRg=="] }))]
 pub(crate) struct PhotosBody {
     /// Data URLs (RFC 2397): `data:image/jpeg;base64,...`; in a multipart body, files.
     images: Vec<String>,

@@ -1,9 +1,11 @@
-//! An api on a real socket, with a real database and a real log, and a small school in it.
+//! An api on a real socket beside an ingest, as `rollcall up` serves them, with a real database and a real log, and a
+//! small school in it.
 
-use crate::{Api, ApiConfig, ApiDeps, FirstUser, create_user, docs, router};
+use crate::{Api, ApiConfig, ApiDeps, FirstUser, create_user, docs, openapi, router};
 use chrono::TimeDelta;
 use rollcall_attendance_worker::{AttendanceConfig, Deps};
 use rollcall_bus::{Bus, ConsumerSpec, Delivery, HandleError, Handler, Message};
+use rollcall_ingest::{IngestConfig, IngestDeps};
 use rollcall_schemas::{
     fact::{Fact, SessionState},
     header::{HeaderSource, REQUEST_ID},
@@ -30,6 +32,7 @@ use rollcall_store::{
 use rollcall_test_support::{Client, TestBroker, TestDatabase, TestEdge, eventually, test_clock};
 use serde_json::json;
 use std::{sync::Arc, time::Duration};
+use utoipa_axum::router::OpenApiRouter;
 use uuid::Uuid;
 
 /// Long enough for any machine, short enough to fail.
@@ -96,8 +99,9 @@ impl TestApi {
         let lifecycle = Lifecycle::new("test");
         let deps = change(deps(pool.clone(), bus.clone(), clock.clone(), Entropy::seeded(7)));
         let api = start_api(config, deps, &lifecycle).await;
-        let (routes, document) = router(&api).split_for_parts();
-        let edge = TestEdge::serve(routes.merge(docs(document)), clock.clone()).await;
+        let door = start_ingest(bus.clone(), clock.clone(), &lifecycle).await;
+        let (routes, _) = router(&api).merge(door).split_for_parts();
+        let edge = TestEdge::serve(routes.merge(docs(openapi())), clock.clone()).await;
         let school = School::found(&api, &pool, &clock).await;
         Self { api, bus, clock, database_url: database_url.to_owned(), lifecycle, edge, school }
     }
@@ -131,16 +135,18 @@ impl TestApi {
         self.client_of(self.school.student, Role::Student)
     }
 
-    /// A camera with a key that the api knows.
-    pub(crate) async fn camera(&self) -> (CameraId, Client) {
+    /// A camera with a key that the api and ingest know.
+    pub(crate) async fn camera(&self, name: &str) -> (CameraId, Client) {
         let admin = self.admin();
-        let camera = admin.post("/api/v1/cameras", &json!({ "name": format!("Door {}", Uuid::nil()) })).await;
+        let camera = admin.post("/api/v1/cameras", &json!({ "name": name })).await;
         let id: CameraId = camera.data()["camera"]["id"].as_str().unwrap().parse().unwrap();
         let key = admin.post(&format!("/api/v1/cameras/{id}/keys"), &json!({})).await;
         let client = self.edge.client().with_api_key(key.data()["apiKey"].as_str().unwrap());
         // The key takes effect when it has gone through the log.
         eventually("the key is known", SOON, || async {
-            (client.get("/api/v1/auth/me").await.status.as_u16() == 403).then_some(())
+            let by_api = client.get("/api/v1/auth/me").await;
+            let by_ingest = client.post(&format!("/api/v1/cameras/{id}/frames"), &json!({})).await;
+            ((by_api.status.as_u16(), by_ingest.status.as_u16()) == (403, 400)).then_some(())
         })
         .await;
         (id, client)
@@ -192,6 +198,18 @@ fn deps(pool: Pool<Postgres>, bus: Bus, clock: Clock, entropy: Entropy) -> ApiDe
         limiter: Limiter::new(limits, &Entropy::seeded(8)),
         health: HealthRegistry::default(),
     }
+}
+
+/// The routes of ingest, which knows its feeds. No worker answers a scan here, so nobody waits for one.
+async fn start_ingest(bus: Bus, clock: Clock, lifecycle: &Lifecycle) -> OpenApiRouter {
+    let health = HealthRegistry::default();
+    let (tokens, entropy) = (TokenConfig::default(), Entropy::seeded(8));
+    let config = IngestConfig { scan_deadline_ms: 50, ..IngestConfig::default() };
+    let deps = IngestDeps { bus, tokens, clock, entropy, health: health.clone() };
+    let door = rollcall_ingest::start(config, deps, lifecycle);
+    let knows = || async { health.dependencies().await.iter().all(|part| part.ready).then_some(()) };
+    eventually("ingest knows its feeds", SOON, knows).await;
+    door.router
 }
 
 async fn start_api(config: ApiConfig, deps: ApiDeps, lifecycle: &Lifecycle) -> Api {

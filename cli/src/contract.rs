@@ -1,14 +1,15 @@
 //! `rollcall openapi` and `rollcall asyncapi`: the contract, printed.
 
+use rollcall_api::access::RULES;
 use rollcall_schemas::contract;
 use std::io::{self, Write};
 use utoipa::openapi::OpenApi;
 
 /// The OpenAPI document of everything that is served over HTTP.
 pub fn openapi() -> OpenApi {
-    let mut document = rollcall_api::openapi();
-    document.merge(rollcall_ingest::openapi());
-    document
+    let mut collected = rollcall_api::collected();
+    collected.merge(rollcall_ingest::openapi());
+    rollcall_api::complete(collected, &[RULES, rollcall_ingest::RULES].concat())
 }
 
 /// Prints the OpenAPI document.

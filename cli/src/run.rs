@@ -138,10 +138,10 @@ pub async fn everything(
     Ok(documented(door.merge(api)))
 }
 
-/// The routes, with their document beside them.
+/// The routes, with the document of the whole address beside them.
 fn documented(routes: OpenApiRouter) -> Router {
-    let (router, document) = routes.split_for_parts();
-    router.merge(rollcall_api::docs(document))
+    let (router, _) = routes.split_for_parts();
+    router.merge(rollcall_api::docs(contract::openapi()))
 }
 
 /// Runs `rollcall ingest`.
@@ -160,10 +160,8 @@ pub async fn api(config: Config) -> anyhow::Result<()> {
     let lifecycle = Lifecycle::new("api");
     let door = lifecycle.part("http");
     foundation.share_limits(&lifecycle);
-    let (router, _) =
-        foundation.api(&config, foundation.open_database(&config)?, &lifecycle).await?.split_for_parts();
-    let router = router.merge(rollcall_api::docs(contract::openapi()));
-    serve_until_stopped(router, &config, &foundation, &lifecycle, &door).await
+    let routes = foundation.api(&config, foundation.open_database(&config)?, &lifecycle).await?;
+    serve_until_stopped(documented(routes), &config, &foundation, &lifecycle, &door).await
 }
 
 /// Runs `rollcall face-worker`. Its address serves health and metrics.

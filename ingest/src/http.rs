@@ -9,6 +9,10 @@ mod submission;
 use crate::{IngestConfig, IngestDeps, knowledge::Knowledge};
 use axum::middleware::from_fn_with_state;
 use rollcall_bus::Bus;
+use rollcall_schemas::{
+    access::{Ownership, Rule, Who},
+    role::Role,
+};
 use rollcall_service::{
     auth::{Authenticator, Principal, User},
     clock::{Clock, Entropy},
@@ -18,6 +22,19 @@ use rollcall_service::{
 use std::{sync::Arc, time::Duration};
 use utoipa::openapi::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
+
+/// Who may call what here. [`admission::may_push`], [`Door::student`] and [`frames`] enforce it.
+pub(crate) const RULES: &[Rule] = &[
+    Rule::new(
+        "POST",
+        "/api/v1/cameras/{id}/frames",
+        Who::UsersAndCameras(&[Role::Admin, Role::Operator]),
+        Ownership::Camera("id"),
+    )
+    .asked(),
+    Rule::new("POST", "/api/v1/images", Who::Users(&[Role::Admin, Role::Operator]), Ownership::Any).asked(),
+    Rule::new("POST", "/api/v1/attendance/mark", Who::Users(&[Role::Student]), Ownership::Narrowed).asked(),
+];
 
 /// When to come back while ingest is still reading its feeds.
 const STARTING: Duration = Duration::from_secs(1);

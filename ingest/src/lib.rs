@@ -30,6 +30,7 @@ pub use inspect::{ImageLimits, ImageRefusal, Inspected, check_declared, inspect}
 use http::Door;
 use knowledge::Knowledge;
 use rollcall_bus::Bus;
+use rollcall_schemas::access::Rule;
 use rollcall_service::{
     auth::TokenConfig,
     clock::{Clock, Entropy},
@@ -40,6 +41,8 @@ use rollcall_service::{
 use std::{convert::Infallible, time::Duration};
 use utoipa_axum::router::OpenApiRouter;
 
+/// Who may call what here.
+pub const RULES: &[Rule] = http::RULES;
 /// How long looking at what is already known may take.
 const HEALTH_CHECK: Duration = Duration::from_secs(2);
 

@@ -6,13 +6,14 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use utoipa::ToSchema;
 
 macro_rules! codes {
-    ($($(#[$doc:meta])* $name:ident = $wire:literal, $status:literal;)*) => {
+    ($($(#[doc = $doc:literal])* $name:ident = $wire:tt, $status:literal;)*) => {
         /// Why something was refused.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema, ToSchema)]
         pub enum Code {
-            $($(#[$doc])* #[serde(rename = $wire)] $name,)*
+            $($(#[doc = $doc])* #[serde(rename = $wire)] $name,)*
         }
 
         impl Code {
@@ -22,6 +23,11 @@ macro_rules! codes {
             /// The name on the wire.
             pub fn as_str(self) -> &'static str {
                 match self { $(Code::$name => $wire,)* }
+            }
+
+            /// What it says, in a sentence.
+            pub fn meaning(self) -> &'static str {
+                match self { $(Code::$name => concat!($($doc),*).trim_ascii(),)* }
             }
 
             /// The HTTP status that goes with the code.

@@ -8,6 +8,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
+use utoipa::ToSchema;
 
 /// Most pixels along either side of an image that is decoded. What is taken at the door may not be larger: it would be
 /// accepted and then never looked at.
@@ -110,7 +111,7 @@ impl FromStr for FrameSource {
 }
 
 /// The image formats Rollcall reads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema, ToSchema)]
 pub enum ImageType {
     /// ISO/IEC 10918-1.
     #[serde(rename = "image/jpeg")]

@@ -7,6 +7,7 @@
 //! What does not belong here: SQL rows (`store`), HTTP request bodies of one route (`api`, `ingest`), anything that
 //! talks to a broker (`bus`).
 
+pub mod access;
 pub mod code;
 pub mod contract;
 pub mod embedding;

@@ -11,6 +11,7 @@ use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 /// One message of OUTCOMES: the last value per request.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -67,16 +68,20 @@ pub enum Answer {
 }
 
 /// A record of attendance.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AttendanceAnswer {
     /// The record.
+    #[schema(value_type = Uuid)]
     pub attendance_id: AttendanceId,
     /// The session.
+    #[schema(value_type = Uuid)]
     pub session_id: SessionId,
     /// Its class.
+    #[schema(value_type = Uuid)]
     pub class_id: ClassId,
     /// The student.
+    #[schema(value_type = Uuid)]
     pub student_id: UserId,
     /// The status.
     pub status: AttendanceStatus,
@@ -121,10 +126,11 @@ pub struct PhotoAnswer {
 }
 
 /// What was erased of a person's enrolled face.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct FacesErasedAnswer {
     /// The person.
+    #[schema(value_type = Uuid)]
     pub user_id: UserId,
     /// How many photographs there were, each with its embeddings.
     pub photos: u32,

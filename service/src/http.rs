@@ -18,7 +18,7 @@ mod tls;
 pub use body::{Bytes, Json, Multipart};
 pub use caching::cached_for;
 pub use cors::{InvalidOrigin, Origin};
-pub use envelope::{Answer, ErrorBody, ErrorEnvelope, Success, SuccessEnvelope};
+pub use envelope::{Answer, ErrorBody, ErrorEnvelope, Success, SuccessEnvelope, always_true};
 pub use layers::{HttpConfig, finish};
 pub use parts::{ClientIp, Path, Query, RequestId};
 pub use problem::{FieldError, Problem};

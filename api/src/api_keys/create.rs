@@ -13,13 +13,13 @@ use utoipa::ToSchema;
 /// A key of an integration, to be made.
 #[derive(Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(example = json!({ "name": "Timetable", "scopes": ["classes:read"] }))]
 pub(crate) struct NewApiKey {
     /// What people call the integration.
     #[garde(length(chars, min = 1, max = 200))]
     name: String,
     /// What it may do, at least one of `attendance:read`, `classes:read`, `events:read`, `people:read`, `people:write`.
     #[garde(custom(are_for_integrations))]
-    #[schema(value_type = Vec<String>)]
     scopes: Vec<Scope>,
     /// After this it is no longer taken; without it, it is taken until revoked.
     #[garde(skip)]

@@ -35,7 +35,6 @@ pub(crate) struct IssuedKey {
     /// The key as it is sent in `X-API-Key`. It is shown this once and kept nowhere.
     api_key: String,
     /// What it may do.
-    #[schema(value_type = Vec<String>)]
     scopes: Vec<Scope>,
     expires_at: Option<DateTime<Utc>>,
 }
@@ -43,6 +42,7 @@ pub(crate) struct IssuedKey {
 /// How a key is replaced.
 #[derive(Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(example = json!({ "overlapSeconds": 3600 }))]
 pub(crate) struct Rotation {
     /// How long the old key is still taken beside the new one, in seconds; at most 30 days.
     #[garde(range(max = 30 * DAY_S))]

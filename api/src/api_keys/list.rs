@@ -2,12 +2,11 @@
 
 use super::{KeyBody, KeysData};
 use crate::{
-    listing::{Listing, PageParams},
+    listing::{Listing, PageEnvelope, PageParams},
     reply::Reply,
     state::Api,
 };
 use axum::extract::State;
-use rollcall_service::http::SuccessEnvelope;
 use rollcall_store::api_keys;
 
 /// List the API keys of integrations that were not revoked, oldest first.
@@ -16,7 +15,7 @@ use rollcall_store::api_keys;
     path = "/api/v1/api-keys",
     tag = "api-keys",
     params(PageParams),
-    responses((status = 200, description = "A page of keys", body = SuccessEnvelope<KeysData>))
+    responses((status = 200, description = "A page of keys", body = PageEnvelope<KeysData>))
 )]
 pub(crate) async fn list_api_keys(State(api): State<Api>, listing: Listing) -> Reply<KeysData> {
     let found = api_keys::of_integrations(&mut *api.connection().await?, listing.page()).await?;

@@ -40,7 +40,6 @@ pub(crate) struct KeyBody {
     /// What the integration is called; null for the key of a camera.
     name: Option<String>,
     /// What it may do.
-    #[schema(value_type = Vec<String>)]
     scopes: Vec<Scope>,
     created_at: DateTime<Utc>,
     /// After this it is no longer taken; null for never.

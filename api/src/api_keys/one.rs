@@ -5,7 +5,7 @@ use crate::{extract::Body, reply::Reply, state::Api};
 use axum::extract::State;
 use chrono::{DateTime, Utc};
 use rollcall_schemas::id::ApiKeyId;
-use rollcall_service::http::{Path, Success, SuccessEnvelope};
+use rollcall_service::http::{ErrorEnvelope, Path, Success, SuccessEnvelope};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -41,7 +41,10 @@ pub(crate) async fn revoke_api_key(
     tag = "api-keys",
     params(("keyId" = Uuid, Path, description = "The key")),
     request_body = Rotation,
-    responses((status = 201, description = "Rotated", body = SuccessEnvelope<RotatedData>))
+    responses(
+        (status = 201, description = "Rotated", body = SuccessEnvelope<RotatedData>),
+        (status = 409, description = "`CONFLICT`: the key was rotated already, or has expired", body = ErrorEnvelope),
+    )
 )]
 pub(crate) async fn rotate_api_key(
     State(api): State<Api>,

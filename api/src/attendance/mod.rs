@@ -38,12 +38,10 @@ pub(crate) struct AttendanceBody {
     student_name: String,
     roll_number: Option<String>,
     /// `present`, `late`, `absent` or `excused`.
-    #[schema(value_type = String)]
     status: AttendanceStatus,
     /// When the student was there: event time.
     marked_at: DateTime<Utc>,
     /// `qr`, `face`, `manual` or `none`.
-    #[schema(value_type = String)]
     evidence: Evidence,
     /// Cosine similarity, for a face.
     similarity: Option<f32>,

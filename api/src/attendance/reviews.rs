@@ -2,7 +2,7 @@
 
 use crate::{
     extract::Caller,
-    listing::{Listing, PageParams},
+    listing::{Listing, PageEnvelope, PageParams},
     reply::Reply,
     state::Api,
 };
@@ -12,7 +12,6 @@ use rollcall_schemas::{
     id::{CameraId, ClassId, ReviewId, SessionId, UserId},
     sighting::Candidate,
 };
-use rollcall_service::http::SuccessEnvelope;
 use rollcall_store::attendance_views::{self, ReviewFilter, ReviewView};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -90,7 +89,7 @@ pub(crate) struct ReviewsData {
     path = "/api/v1/reviews",
     tag = "attendance",
     params(PageParams, OfSession),
-    responses((status = 200, description = "A page of reviews", body = SuccessEnvelope<ReviewsData>))
+    responses((status = 200, description = "A page of reviews", body = PageEnvelope<ReviewsData>))
 )]
 pub(crate) async fn list_reviews(
     State(api): State<Api>,

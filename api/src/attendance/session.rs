@@ -2,14 +2,14 @@
 
 use super::AttendanceBody;
 use crate::{
-    listing::{Listing, PageParams},
+    listing::{Listing, PageEnvelope, PageParams},
     reply::Reply,
     sessions,
     state::Api,
 };
 use axum::extract::State;
 use rollcall_schemas::id::SessionId;
-use rollcall_service::http::{Path, SuccessEnvelope};
+use rollcall_service::http::Path;
 use rollcall_store::attendance_views;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -27,7 +27,7 @@ pub(crate) struct SessionAttendance {
     path = "/api/v1/attendance/session/{id}",
     tag = "attendance",
     params(("id" = Uuid, Path, description = "The session"), PageParams),
-    responses((status = 200, description = "A page of records", body = SuccessEnvelope<SessionAttendance>))
+    responses((status = 200, description = "A page of records", body = PageEnvelope<SessionAttendance>))
 )]
 pub(crate) async fn list_session_attendance(
     State(api): State<Api>,

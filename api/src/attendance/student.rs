@@ -3,14 +3,14 @@
 use super::AttendanceBody;
 use crate::{
     extract::Caller,
-    listing::{Listing, PageParams},
+    listing::{Listing, PageEnvelope, PageParams},
     reply::Reply,
     state::Api,
     students,
 };
 use axum::extract::State;
 use rollcall_schemas::id::UserId;
-use rollcall_service::http::{Path, SuccessEnvelope};
+use rollcall_service::http::Path;
 use rollcall_store::attendance_views;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -28,7 +28,7 @@ pub(crate) struct StudentAttendance {
     path = "/api/v1/attendance/student/{id}",
     tag = "attendance",
     params(("id" = Uuid, Path, description = "The student"), PageParams),
-    responses((status = 200, description = "A page of records", body = SuccessEnvelope<StudentAttendance>))
+    responses((status = 200, description = "A page of records", body = PageEnvelope<StudentAttendance>))
 )]
 pub(crate) async fn list_student_attendance(
     State(api): State<Api>,

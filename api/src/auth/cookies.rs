@@ -7,7 +7,7 @@ use http::HeaderMap;
 use rollcall_service::http::Problem;
 
 /// The refresh token.
-const REFRESH: &str = "__Secure-rollcall-refresh";
+pub(crate) const REFRESH: &str = "__Secure-rollcall-refresh";
 /// What names the device.
 const DEVICE: &str = "__Secure-rollcall-device";
 /// What ties a visit to an identity provider to the browser.

@@ -12,7 +12,7 @@ use axum::extract::State;
 use chrono::{DateTime, TimeDelta, Utc};
 use garde::Validate;
 use rollcall_schemas::role::Role;
-use rollcall_service::http::{Problem, Success, SuccessEnvelope};
+use rollcall_service::http::{ErrorEnvelope, Problem, Success, SuccessEnvelope};
 use rollcall_store::invitations::{self, Invitation};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -22,10 +22,10 @@ const A_WEEK_H: u32 = 7 * 24;
 /// Whom to invite.
 #[derive(Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(example = json!({ "role": "teacher", "email": "tina@school.example" }))]
 pub(crate) struct NewInvitation {
     /// The role they get: `admin`, `operator`, `teacher` or `student`.
     #[garde(skip)]
-    #[schema(value_type = String)]
     role: Role,
     /// The address they must have; without it, whoever holds the invitation may use it.
     #[garde(inner(email, length(max = 254)))]
@@ -60,7 +60,10 @@ pub(crate) struct InvitationData {
     path = "/api/v1/auth/invitations",
     tag = "auth",
     request_body = NewInvitation,
-    responses((status = 201, description = "Invited", body = SuccessEnvelope<InvitationData>))
+    responses(
+        (status = 201, description = "Invited", body = SuccessEnvelope<InvitationData>),
+        (status = 409, description = "`CONFLICT`: the e-mail address is taken", body = ErrorEnvelope),
+    )
 )]
 pub(crate) async fn invite(
     State(api): State<Api>,

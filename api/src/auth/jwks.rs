@@ -5,8 +5,9 @@ use axum::{Json, extract::State};
 use rollcall_schemas::feed::AuthFact;
 use serde_json::Value;
 
-/// The public keys that access tokens are verified with, as a JSON Web Key Set (RFC 7517). Not in an envelope: other
-/// programs read it.
+/// The public keys that access tokens are verified with, as a JSON Web Key Set (RFC 7517).
+///
+/// Not in an envelope: other programs read it.
 #[utoipa::path(
     get,
     path = "/.well-known/jwks.json",

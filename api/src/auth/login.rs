@@ -9,7 +9,7 @@ use axum::extract::State;
 use axum_extra::extract::CookieJar;
 use garde::Validate;
 use rollcall_schemas::code::Code;
-use rollcall_service::http::{Problem, Success, SuccessEnvelope};
+use rollcall_service::http::{ErrorEnvelope, Problem, Success, SuccessEnvelope};
 use rollcall_store::users::{self, User};
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -17,6 +17,7 @@ use utoipa::ToSchema;
 /// Who wants to sign in, and how they prove it.
 #[derive(Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(example = json!({ "email": "tom@school.example", "password": "Correct-horse-1" }))]
 pub(crate) struct Credentials {
     /// The e-mail address, in any case.
     #[garde(length(min = 1, max = 254))]
@@ -40,7 +41,11 @@ pub(crate) struct Credentials {
     path = "/api/v1/auth/login",
     tag = "auth",
     request_body = Credentials,
-    responses((status = 200, description = "Signed in", body = SuccessEnvelope<SignedIn>))
+    responses(
+        (status = 200, description = "Signed in", body = SuccessEnvelope<SignedIn>),
+        (status = 401, description = "`AUTH_INVALID_CREDENTIALS`: the address or the password is wrong", body = ErrorEnvelope),
+        (status = 423, description = "`AUTH_ACCOUNT_LOCKED`: too many failures", body = ErrorEnvelope),
+    )
 )]
 pub(crate) async fn login(
     State(api): State<Api>,

@@ -12,7 +12,7 @@ use http::{HeaderMap, header::AUTHORIZATION};
 use rollcall_schemas::id::SignInId;
 use rollcall_service::{
     auth::Principal,
-    http::{Problem, Success, SuccessEnvelope},
+    http::{ErrorEnvelope, Problem, Success, SuccessEnvelope},
 };
 use rollcall_store::sign_ins;
 use serde::Serialize;
@@ -34,7 +34,12 @@ pub(crate) struct SignedOut {
     path = "/api/v1/auth/logout",
     tag = "auth",
     request_body = Option<RefreshBody>,
-    responses((status = 200, description = "Signed out", body = SuccessEnvelope<SignedOut>))
+    security((), ("refreshCookie" = [])),
+    responses(
+        (status = 200, description = "Signed out", body = SuccessEnvelope<SignedOut>),
+        (status = 401, description = "`AUTH_TOKEN_INVALID` or `AUTH_TOKEN_EXPIRED`: nothing that says who", body = ErrorEnvelope),
+        (status = 403, description = "`AUTH_UNAUTHORIZED`: the cookie without `X-Requested-With`", body = ErrorEnvelope),
+    )
 )]
 pub(crate) async fn logout(
     State(api): State<Api>,

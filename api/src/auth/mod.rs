@@ -17,6 +17,7 @@ mod register;
 mod sweep;
 mod token;
 
+pub(crate) use cookies::REFRESH as REFRESH_COOKIE;
 pub(crate) use end::end_everywhere;
 pub(crate) use lock::Turns;
 pub(crate) use oidc::Providers;

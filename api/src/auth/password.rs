@@ -10,7 +10,7 @@ use crate::{
 use axum::extract::State;
 use garde::Validate;
 use rollcall_schemas::code::Code;
-use rollcall_service::http::{Problem, Success, SuccessEnvelope};
+use rollcall_service::http::{ErrorEnvelope, Problem, Success, SuccessEnvelope};
 use rollcall_store::{
     sign_in_failures,
     users::{self, UserChange},
@@ -21,6 +21,7 @@ use utoipa::ToSchema;
 /// The old password and the new one.
 #[derive(Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(example = json!({ "currentPassword": "Correct-horse-1", "newPassword": "Correct-horse-2" }))]
 pub(crate) struct PasswordChange {
     /// The present password.
     #[garde(length(bytes, min = 1, max = 72))]
@@ -46,7 +47,11 @@ pub(crate) struct PasswordChanged {
     path = "/api/v1/auth/password",
     tag = "auth",
     request_body = PasswordChange,
-    responses((status = 200, description = "Changed", body = SuccessEnvelope<PasswordChanged>))
+    responses(
+        (status = 200, description = "Changed", body = SuccessEnvelope<PasswordChanged>),
+        (status = 401, description = "`AUTH_INVALID_CREDENTIALS`: the present password is wrong", body = ErrorEnvelope),
+        (status = 423, description = "`AUTH_ACCOUNT_LOCKED`: too many failures", body = ErrorEnvelope),
+    )
 )]
 pub(crate) async fn change_password(
     State(api): State<Api>,

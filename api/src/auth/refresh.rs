@@ -13,7 +13,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use garde::Validate;
 use http::HeaderMap;
 use rollcall_schemas::code::Code;
-use rollcall_service::http::{Problem, Success, SuccessEnvelope};
+use rollcall_service::http::{ErrorEnvelope, Problem, Success, SuccessEnvelope};
 use rollcall_store::sign_ins::{self, Presented};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -24,6 +24,7 @@ const RACE: TimeDelta = TimeDelta::seconds(10);
 /// For clients that keep no cookies.
 #[derive(Default, Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(example = json!({ "refreshToken": "as login gave it" }))]
 pub(crate) struct RefreshBody {
     /// The refresh token. Browsers send it in a cookie.
     #[garde(length(min = 1, max = 100))]
@@ -55,7 +56,13 @@ pub(crate) struct Refreshed {
     path = "/api/v1/auth/refresh",
     tag = "auth",
     request_body = Option<RefreshBody>,
-    responses((status = 200, description = "Refreshed", body = SuccessEnvelope<Refreshed>))
+    security((), ("refreshCookie" = [])),
+    responses(
+        (status = 200, description = "Refreshed", body = SuccessEnvelope<Refreshed>),
+        (status = 401, description = "`AUTH_TOKEN_INVALID` or `AUTH_TOKEN_EXPIRED`: no refresh token, or not good any more", body = ErrorEnvelope),
+        (status = 403, description = "`AUTH_UNAUTHORIZED`: the cookie without `X-Requested-With`", body = ErrorEnvelope),
+        (status = 409, description = "`CONFLICT`: used a moment ago", body = ErrorEnvelope),
+    )
 )]
 pub(crate) async fn refresh(
     State(api): State<Api>,

@@ -9,7 +9,7 @@ use axum::extract::State;
 use axum_extra::extract::CookieJar;
 use garde::Validate;
 use rollcall_schemas::{id::UserId, role::Role};
-use rollcall_service::http::{Problem, Success, SuccessEnvelope};
+use rollcall_service::http::{ErrorEnvelope, Problem, Success, SuccessEnvelope};
 use rollcall_store::{
     PgConnection,
     invitations::{self, Invited},
@@ -22,6 +22,7 @@ use utoipa::ToSchema;
 /// Who wants an account.
 #[derive(Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(example = json!({ "email": "sara@school.example", "fullName": "Sara Student", "password": "Correct-horse-1" }))]
 pub(crate) struct NewAccount {
     /// The e-mail address.
     #[garde(email, length(max = 254))]
@@ -57,7 +58,11 @@ pub(crate) struct NewAccount {
     path = "/api/v1/auth/register",
     tag = "auth",
     request_body = NewAccount,
-    responses((status = 201, description = "Registered and signed in", body = SuccessEnvelope<SignedIn>))
+    responses(
+        (status = 201, description = "Registered and signed in", body = SuccessEnvelope<SignedIn>),
+        (status = 403, description = "`AUTH_UNAUTHORIZED`: nobody may register, or not without an invitation", body = ErrorEnvelope),
+        (status = 409, description = "`CONFLICT`: the e-mail address or the roll number is taken", body = ErrorEnvelope),
+    )
 )]
 pub(crate) async fn register(
     State(api): State<Api>,

@@ -10,7 +10,7 @@ use crate::{
 use axum::extract::State;
 use garde::Validate;
 use rollcall_schemas::id::CameraId;
-use rollcall_service::http::{Success, SuccessEnvelope};
+use rollcall_service::http::{ErrorEnvelope, Success, SuccessEnvelope};
 use rollcall_store::{
     cameras::{self, NewCamera},
     outbox::OutboxMessage,
@@ -21,6 +21,7 @@ use utoipa::ToSchema;
 /// A camera to be added.
 #[derive(Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(example = json!({ "name": "Room 12", "enabled": true, "maxFramesPerSecond": 10 }))]
 pub(crate) struct NewCameraBody {
     /// What people call it, unique in the organisation.
     #[garde(length(chars, min = 1, max = 200))]
@@ -49,7 +50,10 @@ fn ten_frames() -> i32 {
     path = "/api/v1/cameras",
     tag = "cameras",
     request_body = NewCameraBody,
-    responses((status = 201, description = "Added", body = SuccessEnvelope<CameraData>))
+    responses(
+        (status = 201, description = "Added", body = SuccessEnvelope<CameraData>),
+        (status = 409, description = "`CONFLICT`: the name is taken", body = ErrorEnvelope),
+    )
 )]
 pub(crate) async fn create_camera(
     State(api): State<Api>,

@@ -7,7 +7,7 @@ use crate::{
         rotate,
     },
     extract::Body,
-    listing::{Listing, PageParams},
+    listing::{Listing, PageEnvelope, PageParams},
     reply::Reply,
     state::Api,
 };
@@ -18,7 +18,7 @@ use rollcall_schemas::{
     id::{ApiKeyId, CameraId},
     scope::Scope,
 };
-use rollcall_service::http::{Path, Success, SuccessEnvelope};
+use rollcall_service::http::{ErrorEnvelope, Path, Success, SuccessEnvelope};
 use rollcall_store::api_keys;
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -29,7 +29,7 @@ use utoipa::ToSchema;
     path = "/api/v1/cameras/{id}/keys",
     tag = "cameras",
     params(("id" = Uuid, Path, description = "The camera"), PageParams),
-    responses((status = 200, description = "A page of keys", body = SuccessEnvelope<KeysData>))
+    responses((status = 200, description = "A page of keys", body = PageEnvelope<KeysData>))
 )]
 pub(crate) async fn list_keys(
     State(api): State<Api>,
@@ -46,6 +46,7 @@ pub(crate) async fn list_keys(
 /// A key of a camera, to be made.
 #[derive(Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(example = json!({ "expiresAt": "2027-08-31T22:00:00Z" }))]
 pub(crate) struct NewKey {
     /// After this it is no longer taken; without it, it is taken until revoked.
     #[garde(skip)]
@@ -102,7 +103,10 @@ pub(crate) async fn revoke_key(
         ("keyId" = Uuid, Path, description = "The key"),
     ),
     request_body = Rotation,
-    responses((status = 201, description = "Rotated", body = SuccessEnvelope<RotatedData>))
+    responses(
+        (status = 201, description = "Rotated", body = SuccessEnvelope<RotatedData>),
+        (status = 409, description = "`CONFLICT`: the key was rotated already, or has expired", body = ErrorEnvelope),
+    )
 )]
 pub(crate) async fn rotate_key(
     State(api): State<Api>,

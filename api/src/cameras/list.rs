@@ -2,12 +2,11 @@
 
 use super::CameraBody;
 use crate::{
-    listing::{Listing, PageParams},
+    listing::{Listing, PageEnvelope, PageParams},
     reply::Reply,
     state::Api,
 };
 use axum::extract::State;
-use rollcall_service::http::SuccessEnvelope;
 use rollcall_store::cameras;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -24,7 +23,7 @@ pub(crate) struct CamerasData {
     path = "/api/v1/cameras",
     tag = "cameras",
     params(PageParams),
-    responses((status = 200, description = "A page of cameras", body = SuccessEnvelope<CamerasData>))
+    responses((status = 200, description = "A page of cameras", body = PageEnvelope<CamerasData>))
 )]
 pub(crate) async fn list_cameras(State(api): State<Api>, listing: Listing) -> Reply<CamerasData> {
     let found = cameras::list(&mut *api.connection().await?, listing.page()).await?;

@@ -10,7 +10,7 @@ use crate::{
 use axum::extract::State;
 use garde::Validate;
 use rollcall_schemas::id::CameraId;
-use rollcall_service::http::{Path, Problem, Success, SuccessEnvelope};
+use rollcall_service::http::{ErrorEnvelope, Path, Problem, Success, SuccessEnvelope};
 use rollcall_store::{
     api_keys as keys,
     cameras::{self, CameraChange},
@@ -50,6 +50,7 @@ pub(crate) async fn get_camera(State(api): State<Api>, Path(id): Path<CameraId>)
 /// What changes about a camera; what is absent stays.
 #[derive(Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(example = json!({ "enabled": false }))]
 pub(crate) struct CameraChangeBody {
     /// What people call it.
     #[garde(length(chars, min = 1, max = 200))]
@@ -69,7 +70,10 @@ pub(crate) struct CameraChangeBody {
     tag = "cameras",
     params(("id" = Uuid, Path, description = "The camera")),
     request_body = CameraChangeBody,
-    responses((status = 200, description = "The camera as changed", body = SuccessEnvelope<CameraData>))
+    responses(
+        (status = 200, description = "The camera as changed", body = SuccessEnvelope<CameraData>),
+        (status = 409, description = "`CONFLICT`: the name is taken", body = ErrorEnvelope),
+    )
 )]
 pub(crate) async fn update_camera(
     State(api): State<Api>,

@@ -67,7 +67,7 @@ async fn a_key_is_shown_once_and_told_as_its_hash() {
 #[tokio::test]
 async fn deleting_a_camera_revokes_its_keys() {
     let test = TestApi::start().await;
-    let (id, camera) = test.camera().await;
+    let (id, camera) = test.camera("Door").await;
     test.operator().delete(&format!("/api/v1/cameras/{id}")).await.data();
     eventually("the key is refused", SOON, || async {
         (camera.get("/api/v1/auth/me").await.status.as_u16() == 401).then_some(())

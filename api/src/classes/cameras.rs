@@ -4,7 +4,7 @@ use super::find;
 use crate::{cameras, reply::Reply, state::Api};
 use axum::extract::State;
 use rollcall_schemas::id::{CameraId, ClassId};
-use rollcall_service::http::{Path, Problem, Success, SuccessEnvelope};
+use rollcall_service::http::{ErrorEnvelope, Path, Problem, Success, SuccessEnvelope};
 use rollcall_store::classes;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -29,7 +29,10 @@ pub(crate) struct ClassCamerasData {
         ("id" = Uuid, Path, description = "The class"),
         ("cameraId" = Uuid, Path, description = "The camera"),
     ),
-    responses((status = 200, description = "The cameras of the class", body = SuccessEnvelope<ClassCamerasData>))
+    responses(
+        (status = 200, description = "The cameras of the class", body = SuccessEnvelope<ClassCamerasData>),
+        (status = 409, description = "`CONFLICT`: it looks at the class already", body = ErrorEnvelope),
+    )
 )]
 pub(crate) async fn add_class_camera(
     State(api): State<Api>,

@@ -10,7 +10,7 @@ use crate::{
 use axum::extract::State;
 use garde::Validate;
 use rollcall_schemas::id::{ClassId, UserId};
-use rollcall_service::http::{Problem, Success, SuccessEnvelope};
+use rollcall_service::http::{ErrorEnvelope, Problem, Success, SuccessEnvelope};
 use rollcall_store::classes::{self, NewClass};
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -18,6 +18,7 @@ use utoipa::ToSchema;
 /// A class to be added.
 #[derive(Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(example = json!({ "name": "Algebra", "code": "MATH-1", "teacherId": "7d6a2f0e-5b1c-4e8a-9f43-1c2b3a4d5e6f", "capacity": 30 }))]
 pub(crate) struct NewClassBody {
     /// The name.
     #[garde(length(chars, min = 1, max = 200))]
@@ -44,7 +45,10 @@ pub(crate) struct NewClassBody {
     path = "/api/v1/classes",
     tag = "classes",
     request_body = NewClassBody,
-    responses((status = 201, description = "Added", body = SuccessEnvelope<ClassData>))
+    responses(
+        (status = 201, description = "Added", body = SuccessEnvelope<ClassData>),
+        (status = 409, description = "`CONFLICT`: the code is taken", body = ErrorEnvelope),
+    )
 )]
 pub(crate) async fn create_class(
     State(api): State<Api>,

@@ -7,7 +7,7 @@ use rollcall_schemas::{
     code::Code,
     id::{ClassId, EnrolmentId, UserId},
 };
-use rollcall_service::http::{Path, Problem, Success, SuccessEnvelope};
+use rollcall_service::http::{ErrorEnvelope, Path, Problem, Success, SuccessEnvelope};
 use rollcall_store::{classes, enrolments};
 use serde_json::json;
 
@@ -17,7 +17,10 @@ use serde_json::json;
     path = "/api/v1/classes/{id}/enroll",
     tag = "classes",
     params(("id" = Uuid, Path, description = "The class")),
-    responses((status = 201, description = "Enrolled", body = SuccessEnvelope<EnrolmentData>))
+    responses(
+        (status = 201, description = "Enrolled", body = SuccessEnvelope<EnrolmentData>),
+        (status = 409, description = "`CLASS_FULL`, or `CONFLICT`: enrolled already, or the class does not take place", body = ErrorEnvelope),
+    )
 )]
 pub(crate) async fn enrol_oneself(
     State(api): State<Api>,

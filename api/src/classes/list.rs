@@ -3,12 +3,11 @@
 use super::{ClassBody, ClassesData};
 use crate::{
     extract::Caller,
-    listing::{Listing, PageParams},
+    listing::{Listing, PageEnvelope, PageParams},
     reply::Reply,
     state::Api,
 };
 use axum::extract::State;
-use rollcall_service::http::SuccessEnvelope;
 use rollcall_store::classes;
 
 /// List classes, by name; a teacher sees their own.
@@ -17,7 +16,7 @@ use rollcall_store::classes;
     path = "/api/v1/classes",
     tag = "classes",
     params(PageParams),
-    responses((status = 200, description = "A page of classes", body = SuccessEnvelope<ClassesData>))
+    responses((status = 200, description = "A page of classes", body = PageEnvelope<ClassesData>))
 )]
 pub(crate) async fn list_classes(
     State(api): State<Api>,

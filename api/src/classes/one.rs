@@ -9,7 +9,7 @@ use crate::{
 use axum::extract::State;
 use garde::Validate;
 use rollcall_schemas::id::{CameraId, ClassId, UserId};
-use rollcall_service::http::{Path, Problem, Success, SuccessEnvelope};
+use rollcall_service::http::{ErrorEnvelope, Path, Problem, Success, SuccessEnvelope};
 use rollcall_store::classes::{self, ClassChange};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -44,6 +44,7 @@ pub(crate) async fn get_class(State(api): State<Api>, Path(id): Path<ClassId>) -
 /// What changes about a class; what is absent stays.
 #[derive(Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(example = json!({ "name": "Linear algebra", "capacity": 40 }))]
 pub(crate) struct ClassChangeBody {
     /// The name.
     #[garde(length(chars, min = 1, max = 200))]
@@ -73,7 +74,10 @@ pub(crate) struct ClassChangeBody {
     tag = "classes",
     params(("id" = Uuid, Path, description = "The class")),
     request_body = ClassChangeBody,
-    responses((status = 200, description = "The class as changed", body = SuccessEnvelope<ClassData>))
+    responses(
+        (status = 200, description = "The class as changed", body = SuccessEnvelope<ClassData>),
+        (status = 409, description = "`CONFLICT`: the code is taken", body = ErrorEnvelope),
+    )
 )]
 pub(crate) async fn update_class(
     State(api): State<Api>,

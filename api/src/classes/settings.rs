@@ -59,6 +59,7 @@ pub(crate) async fn get_settings(State(api): State<Api>, Path(id): Path<ClassId>
 /// What changes about the rules; what is absent stays.
 #[derive(Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(example = json!({ "lateAfterSeconds": 600, "qrTtlSeconds": 300 }))]
 pub(crate) struct SettingsChange {
     /// A mark later than this after the start is late, in seconds.
     #[garde(range(min = 0, max = 86_400))]

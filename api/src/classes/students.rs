@@ -3,7 +3,7 @@
 use super::{EnrolmentData, enrol::enrol, find};
 use crate::{
     extract::Body,
-    listing::{Listing, PageParams},
+    listing::{Listing, PageEnvelope, PageParams},
     reply::Reply,
     state::Api,
     students,
@@ -12,7 +12,7 @@ use axum::extract::State;
 use chrono::{DateTime, Utc};
 use garde::Validate;
 use rollcall_schemas::id::{ClassId, UserId};
-use rollcall_service::http::{Path, Problem, Success, SuccessEnvelope};
+use rollcall_service::http::{ErrorEnvelope, Path, Problem, Success, SuccessEnvelope};
 use rollcall_store::enrolments::{self, ClassStudent};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -59,7 +59,7 @@ pub(crate) struct ClassStudentsData {
     path = "/api/v1/classes/{id}/students",
     tag = "classes",
     params(("id" = Uuid, Path, description = "The class"), PageParams),
-    responses((status = 200, description = "A page of students", body = SuccessEnvelope<ClassStudentsData>))
+    responses((status = 200, description = "A page of students", body = PageEnvelope<ClassStudentsData>))
 )]
 pub(crate) async fn list_class_students(
     State(api): State<Api>,
@@ -76,6 +76,7 @@ pub(crate) async fn list_class_students(
 /// Who is to be added.
 #[derive(Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(example = json!({ "studentId": "7d6a2f0e-5b1c-4e8a-9f43-1c2b3a4d5e6f" }))]
 pub(crate) struct AddStudent {
     /// The student.
     #[garde(skip)]
@@ -90,7 +91,10 @@ pub(crate) struct AddStudent {
     tag = "classes",
     params(("id" = Uuid, Path, description = "The class")),
     request_body = AddStudent,
-    responses((status = 201, description = "Enrolled", body = SuccessEnvelope<EnrolmentData>))
+    responses(
+        (status = 201, description = "Enrolled", body = SuccessEnvelope<EnrolmentData>),
+        (status = 409, description = "`CLASS_FULL`, or `CONFLICT`: enrolled already, or the class does not take place", body = ErrorEnvelope),
+    )
 )]
 pub(crate) async fn add_class_student(
     State(api): State<Api>,

@@ -109,7 +109,7 @@ async fn rules_hold_from_when_they_were_set() {
 #[tokio::test]
 async fn cameras_look_at_a_class_and_away_again() {
     let test = TestApi::start().await;
-    let (camera, _) = test.camera().await;
+    let (camera, _) = test.camera("Door").await;
     let class = format!("/api/v1/classes/{}", test.school.class);
     let path = format!("{class}/cameras/{camera}");
     for _ in 0..2 {

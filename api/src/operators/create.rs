@@ -5,7 +5,7 @@ use crate::{extract::Body, passwords, reply::Reply, state::Api, users::organisat
 use axum::extract::State;
 use garde::Validate;
 use rollcall_schemas::{id::UserId, role::Role};
-use rollcall_service::http::{Success, SuccessEnvelope};
+use rollcall_service::http::{ErrorEnvelope, Success, SuccessEnvelope};
 use rollcall_store::users::{self, NewUser};
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 /// An operator to be added.
 #[derive(Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(example = json!({ "email": "olga@school.example", "fullName": "Olga Operator", "password": "Correct-horse-1" }))]
 pub(crate) struct NewOperator {
     /// The e-mail address.
     #[garde(email, length(max = 254))]
@@ -31,7 +32,10 @@ pub(crate) struct NewOperator {
     path = "/api/v1/admin/operators",
     tag = "admin",
     request_body = NewOperator,
-    responses((status = 201, description = "Added", body = SuccessEnvelope<OperatorData>))
+    responses(
+        (status = 201, description = "Added", body = SuccessEnvelope<OperatorData>),
+        (status = 409, description = "`CONFLICT`: the e-mail address is taken", body = ErrorEnvelope),
+    )
 )]
 pub(crate) async fn create_operator(
     State(api): State<Api>,

@@ -1,14 +1,13 @@
 //! `GET /admin/operators`.
 
 use crate::{
-    listing::{Listing, PageParams},
+    listing::{Listing, PageEnvelope, PageParams},
     reply::Reply,
     state::Api,
     users::{UserBody, usable},
 };
 use axum::extract::State;
 use rollcall_schemas::role::Role;
-use rollcall_service::http::SuccessEnvelope;
 use rollcall_store::users::{self, UserFilter};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -34,7 +33,7 @@ pub(crate) struct OperatorsData {
     path = "/api/v1/admin/operators",
     tag = "admin",
     params(PageParams, WantedOperators),
-    responses((status = 200, description = "A page of operators", body = SuccessEnvelope<OperatorsData>))
+    responses((status = 200, description = "A page of operators", body = PageEnvelope<OperatorsData>))
 )]
 pub(crate) async fn list_operators(
     State(api): State<Api>,

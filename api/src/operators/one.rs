@@ -5,7 +5,7 @@ use crate::{auth::end_everywhere, extract::Body, passwords, reply::Reply, state:
 use axum::extract::State;
 use garde::Validate;
 use rollcall_schemas::id::UserId;
-use rollcall_service::http::{Path, Success, SuccessEnvelope};
+use rollcall_service::http::{ErrorEnvelope, Path, Success, SuccessEnvelope};
 use rollcall_store::users::{self, UserChange};
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -26,6 +26,7 @@ pub(crate) async fn get_operator(State(api): State<Api>, Path(id): Path<UserId>)
 /// What changes about an operator; what is absent stays.
 #[derive(Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(example = json!({ "fullName": "Olga O. Operator" }))]
 pub(crate) struct OperatorChange {
     /// The e-mail address.
     #[garde(email, length(max = 254))]
@@ -45,7 +46,10 @@ pub(crate) struct OperatorChange {
     tag = "admin",
     params(("id" = Uuid, Path, description = "The operator")),
     request_body = OperatorChange,
-    responses((status = 200, description = "The operator as changed", body = SuccessEnvelope<OperatorData>))
+    responses(
+        (status = 200, description = "The operator as changed", body = SuccessEnvelope<OperatorData>),
+        (status = 409, description = "`CONFLICT`: the e-mail address is taken", body = ErrorEnvelope),
+    )
 )]
 pub(crate) async fn update_operator(
     State(api): State<Api>,

@@ -27,7 +27,7 @@ use rollcall_schemas::{
     subject::{self, RequestKind},
     to_micros,
 };
-use rollcall_service::http::{Path, Problem, Success, SuccessEnvelope};
+use rollcall_service::http::{ErrorEnvelope, Path, Problem, Success, SuccessEnvelope};
 use rollcall_store::session_views;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -40,6 +40,7 @@ const MAX_DISTANCE: TimeDelta = TimeDelta::days(365);
 /// A session to be planned.
 #[derive(Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(example = json!({ "classId": "7d6a2f0e-5b1c-4e8a-9f43-1c2b3a4d5e6f", "startTime": "2026-11-20T09:00:00Z", "endTime": "2026-11-20T09:45:00Z" }))]
 pub(crate) struct NewSession {
     /// The class.
     #[garde(skip)]
@@ -85,6 +86,8 @@ fn is_near(start: DateTime<Utc>, now: DateTime<Utc>) -> Result<(), Problem> {
     responses(
         (status = 201, description = "Planned", body = SuccessEnvelope<SessionData>),
         (status = 202, description = "The answer is still to come", body = SuccessEnvelope<Pending>),
+        (status = 404, description = "`NOT_FOUND`: no such class", body = ErrorEnvelope),
+        (status = 409, description = "`CONFLICT`: the class has no room for it then", body = ErrorEnvelope),
     )
 )]
 pub(crate) async fn create_session(
@@ -124,6 +127,7 @@ pub(crate) async fn create_session(
     responses(
         (status = 200, description = "Opened", body = SuccessEnvelope<CodeData>),
         (status = 202, description = "The answer is still to come", body = SuccessEnvelope<Pending>),
+        (status = 409, description = "`CONFLICT` or `SESSION_NOT_ACTIVE`: the session is open or over", body = ErrorEnvelope),
     )
 )]
 pub(crate) async fn start_session(
@@ -158,6 +162,7 @@ pub(crate) struct EndedData {
     responses(
         (status = 200, description = "Closed", body = SuccessEnvelope<EndedData>),
         (status = 202, description = "The answer is still to come", body = SuccessEnvelope<Pending>),
+        (status = 409, description = "`CONFLICT` or `SESSION_NOT_ACTIVE`: the session is not open", body = ErrorEnvelope),
     )
 )]
 pub(crate) async fn end_session(

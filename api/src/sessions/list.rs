@@ -3,13 +3,13 @@
 use super::SessionBody;
 use crate::{
     classes,
-    listing::{Listing, PageParams},
+    listing::{Listing, PageEnvelope, PageParams},
     reply::Reply,
     state::Api,
 };
 use axum::extract::State;
 use rollcall_schemas::id::ClassId;
-use rollcall_service::http::{Path, SuccessEnvelope};
+use rollcall_service::http::Path;
 use rollcall_store::session_views;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -26,7 +26,7 @@ pub(crate) struct SessionsData {
     path = "/api/v1/sessions/class/{classId}",
     tag = "sessions",
     params(("classId" = Uuid, Path, description = "The class"), PageParams),
-    responses((status = 200, description = "A page of sessions", body = SuccessEnvelope<SessionsData>))
+    responses((status = 200, description = "A page of sessions", body = PageEnvelope<SessionsData>))
 )]
 pub(crate) async fn list_sessions(
     State(api): State<Api>,

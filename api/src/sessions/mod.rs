@@ -44,7 +44,6 @@ pub(crate) struct SessionBody {
     /// When it is planned to end.
     end_time: DateTime<Utc>,
     /// `scheduled`, `pending`, `active` or `completed`.
-    #[schema(value_type = String)]
     status: SessionState,
     /// When it was opened.
     started_at: Option<DateTime<Utc>>,

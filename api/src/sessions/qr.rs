@@ -15,7 +15,7 @@ use crate::{
 use axum::{extract::State, response::Response};
 use chrono::{DateTime, Utc};
 use rollcall_schemas::{code::Code, id::SessionId, request::SessionCommand};
-use rollcall_service::http::{Path, Problem, Success, SuccessEnvelope};
+use rollcall_service::http::{ErrorEnvelope, Path, Problem, Success, SuccessEnvelope};
 use rollcall_store::session_views::{self, QrCodeView};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -63,7 +63,10 @@ pub(crate) struct CodeData {
     path = "/api/v1/sessions/{id}/qr",
     tag = "sessions",
     params(("id" = Uuid, Path, description = "The session")),
-    responses((status = 200, description = "The code", body = SuccessEnvelope<CodeData>))
+    responses(
+        (status = 200, description = "The code", body = SuccessEnvelope<CodeData>),
+        (status = 409, description = "`SESSION_NOT_ACTIVE`: the session shows no code at present", body = ErrorEnvelope),
+    )
 )]
 pub(crate) async fn get_code(State(api): State<Api>, Path(id): Path<SessionId>) -> Reply<CodeData> {
     let mut db = api.connection().await?;
@@ -86,6 +89,7 @@ pub(crate) async fn get_code(State(api): State<Api>, Path(id): Path<SessionId>) 
     responses(
         (status = 200, description = "The new code", body = SuccessEnvelope<CodeData>),
         (status = 202, description = "The answer is still to come", body = SuccessEnvelope<Pending>),
+        (status = 409, description = "`CONFLICT` or `SESSION_NOT_ACTIVE`: the session is not open", body = ErrorEnvelope),
     )
 )]
 pub(crate) async fn rotate_code(

@@ -5,7 +5,7 @@ use crate::{extract::Body, passwords, reply::Reply, state::Api, users};
 use axum::extract::State;
 use garde::Validate;
 use rollcall_schemas::{id::UserId, role::Role};
-use rollcall_service::http::{Success, SuccessEnvelope};
+use rollcall_service::http::{ErrorEnvelope, Success, SuccessEnvelope};
 use rollcall_store::users::NewUser;
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 /// A student to be added.
 #[derive(Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(example = json!({ "email": "sara@school.example", "fullName": "Sara Student", "rollNumber": "2026-017" }))]
 pub(crate) struct NewStudent {
     /// The e-mail address.
     #[garde(email, length(max = 254))]
@@ -34,7 +35,10 @@ pub(crate) struct NewStudent {
     path = "/api/v1/students",
     tag = "students",
     request_body = NewStudent,
-    responses((status = 201, description = "Added", body = SuccessEnvelope<StudentData>))
+    responses(
+        (status = 201, description = "Added", body = SuccessEnvelope<StudentData>),
+        (status = 409, description = "`CONFLICT`: the e-mail address or the roll number is taken", body = ErrorEnvelope),
+    )
 )]
 pub(crate) async fn create_student(
     State(api): State<Api>,

@@ -29,7 +29,6 @@ use utoipa::ToSchema;
 #[derive(Serialize, ToSchema)]
 pub(crate) struct ErasedData {
     /// The person, and how many photographs there were.
-    #[schema(value_type = Object)]
     erased: FacesErasedAnswer,
 }
 

@@ -25,7 +25,7 @@ use rollcall_schemas::{
     request::PhotoMeta,
     subject::{self, RequestKind},
 };
-use rollcall_service::http::{Path, Problem, Success, SuccessEnvelope};
+use rollcall_service::http::{ErrorEnvelope, Path, Problem, Success, SuccessEnvelope};
 use serde::Serialize;
 use serde_json::json;
 use utoipa::ToSchema;
@@ -92,6 +92,7 @@ enum PhotoStatus {
     responses(
         (status = 201, description = "At least one was accepted", body = SuccessEnvelope<FacesData>),
         (status = 202, description = "An answer is still to come", body = SuccessEnvelope<FacesData>),
+        (status = 409, description = "`CONFLICT`: the student is gone meanwhile", body = ErrorEnvelope),
     )
 )]
 pub(crate) async fn enrol_faces(

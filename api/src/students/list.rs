@@ -3,14 +3,13 @@
 use super::StudentBody;
 use crate::{
     extract::Caller,
-    listing::{Listing, PageParams},
+    listing::{Listing, PageEnvelope, PageParams},
     reply::Reply,
     state::Api,
     users::usable,
 };
 use axum::extract::State;
 use rollcall_schemas::role::Role;
-use rollcall_service::http::SuccessEnvelope;
 use rollcall_store::users::{self, UserFilter};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -36,7 +35,7 @@ pub(crate) struct StudentsData {
     path = "/api/v1/students",
     tag = "students",
     params(PageParams, WantedStudents),
-    responses((status = 200, description = "A page of students", body = SuccessEnvelope<StudentsData>))
+    responses((status = 200, description = "A page of students", body = PageEnvelope<StudentsData>))
 )]
 pub(crate) async fn list_students(
     State(api): State<Api>,

@@ -11,7 +11,7 @@ use crate::{
 use axum::extract::State;
 use garde::Validate;
 use rollcall_schemas::id::UserId;
-use rollcall_service::http::{Path, Success, SuccessEnvelope};
+use rollcall_service::http::{ErrorEnvelope, Path, Success, SuccessEnvelope};
 use rollcall_store::{
     enrolments,
     users::{self, UserChange},
@@ -35,6 +35,7 @@ pub(crate) async fn get_student(State(api): State<Api>, Path(id): Path<UserId>) 
 /// What changes about a student; what is absent stays.
 #[derive(Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(example = json!({ "rollNumber": "2026-018" }))]
 pub(crate) struct StudentChange {
     /// The e-mail address.
     #[garde(email, length(max = 254))]
@@ -57,7 +58,10 @@ pub(crate) struct StudentChange {
     tag = "students",
     params(("id" = Uuid, Path, description = "The student")),
     request_body = StudentChange,
-    responses((status = 200, description = "The student as changed", body = SuccessEnvelope<StudentData>))
+    responses(
+        (status = 200, description = "The student as changed", body = SuccessEnvelope<StudentData>),
+        (status = 409, description = "`CONFLICT`: the e-mail address or the roll number is taken", body = ErrorEnvelope),
+    )
 )]
 pub(crate) async fn update_student(
     State(api): State<Api>,

@@ -10,7 +10,7 @@ use crate::{
 use axum::extract::State;
 use garde::Validate;
 use rollcall_schemas::{id::UserId, role::Role};
-use rollcall_service::http::{Success, SuccessEnvelope};
+use rollcall_service::http::{ErrorEnvelope, Success, SuccessEnvelope};
 use rollcall_store::users::{self, NewUser};
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -18,6 +18,7 @@ use utoipa::ToSchema;
 /// A person to be added.
 #[derive(Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(example = json!({ "email": "tom@school.example", "fullName": "Tom Teacher", "role": "teacher", "password": "Correct-horse-1" }))]
 pub(crate) struct NewUserBody {
     /// The e-mail address.
     #[garde(email, length(max = 254))]
@@ -27,7 +28,6 @@ pub(crate) struct NewUserBody {
     full_name: String,
     /// `admin`, `operator`, `teacher` or `student`.
     #[garde(skip)]
-    #[schema(value_type = String)]
     role: Role,
     /// The password; without one the person cannot sign in.
     #[garde(custom(passwords::is_good_if_given))]
@@ -45,7 +45,10 @@ pub(crate) struct NewUserBody {
     path = "/api/v1/users",
     tag = "users",
     request_body = NewUserBody,
-    responses((status = 201, description = "Added", body = SuccessEnvelope<UserData>))
+    responses(
+        (status = 201, description = "Added", body = SuccessEnvelope<UserData>),
+        (status = 409, description = "`CONFLICT`: the e-mail address or the roll number is taken", body = ErrorEnvelope),
+    )
 )]
 pub(crate) async fn create_user(
     State(api): State<Api>,

@@ -2,13 +2,13 @@
 
 use super::UserBody;
 use crate::{
-    listing::{Listing, PageParams},
+    listing::{Listing, PageEnvelope, PageParams},
     reply::Reply,
     state::Api,
 };
 use axum::extract::State;
 use rollcall_schemas::role::Role;
-use rollcall_service::http::{Problem, SuccessEnvelope};
+use rollcall_service::http::Problem;
 use rollcall_store::users::{self, UserFilter};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -22,7 +22,6 @@ const MAX_SEARCH: usize = 200;
 #[into_params(parameter_in = Query)]
 pub(crate) struct WantedUsers {
     /// Those of one role.
-    #[param(value_type = Option<String>)]
     role: Option<Role>,
     /// Those whose name, e-mail address or roll number has this in it, whatever the case; at most 200 characters.
     search: Option<String>,
@@ -44,7 +43,7 @@ pub(crate) struct UsersData {
     path = "/api/v1/users",
     tag = "users",
     params(PageParams, WantedUsers),
-    responses((status = 200, description = "A page of people", body = SuccessEnvelope<UsersData>))
+    responses((status = 200, description = "A page of people", body = PageEnvelope<UsersData>))
 )]
 pub(crate) async fn list_users(State(api): State<Api>, listing: Listing<WantedUsers>) -> Reply<UsersData> {
     let WantedUsers { role, search, deleted } = &listing.filter;

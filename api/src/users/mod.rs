@@ -48,7 +48,6 @@ pub(crate) struct UserBody {
     email: String,
     full_name: String,
     /// `admin`, `operator`, `teacher` or `student`.
-    #[schema(value_type = String)]
     role: Role,
     /// For students.
     roll_number: Option<String>,

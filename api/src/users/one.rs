@@ -12,7 +12,7 @@ use crate::{
 use axum::extract::State;
 use garde::Validate;
 use rollcall_schemas::{id::UserId, role::Role};
-use rollcall_service::http::{Path, Problem, Success, SuccessEnvelope};
+use rollcall_service::http::{ErrorEnvelope, Path, Problem, Success, SuccessEnvelope};
 use rollcall_store::{
     enrolments,
     users::{self, UserChange},
@@ -36,6 +36,7 @@ pub(crate) async fn get_user(State(api): State<Api>, Path(id): Path<UserId>) -> 
 /// What changes about a person; what is absent stays.
 #[derive(Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(example = json!({ "fullName": "Tom T. Teacher", "role": "teacher" }))]
 pub(crate) struct UserChangeBody {
     /// The e-mail address.
     #[garde(email, length(max = 254))]
@@ -45,7 +46,6 @@ pub(crate) struct UserChangeBody {
     full_name: Option<String>,
     /// `admin`, `operator`, `teacher` or `student`.
     #[garde(skip)]
-    #[schema(value_type = Option<String>)]
     role: Option<Role>,
     /// The password.
     #[garde(custom(passwords::is_good_if_given))]
@@ -64,7 +64,10 @@ pub(crate) struct UserChangeBody {
     tag = "users",
     params(("id" = Uuid, Path, description = "The person")),
     request_body = UserChangeBody,
-    responses((status = 200, description = "The person as changed", body = SuccessEnvelope<UserData>))
+    responses(
+        (status = 200, description = "The person as changed", body = SuccessEnvelope<UserData>),
+        (status = 409, description = "`CONFLICT`: taken, or a teacher of classes cannot become something else", body = ErrorEnvelope),
+    )
 )]
 pub(crate) async fn update_user(
     State(api): State<Api>,
@@ -111,7 +114,10 @@ pub(crate) async fn update_user(
     path = "/api/v1/users/{id}",
     tag = "users",
     params(("id" = Uuid, Path, description = "The person")),
-    responses((status = 200, description = "The person as they were", body = SuccessEnvelope<UserData>))
+    responses(
+        (status = 200, description = "The person as they were", body = SuccessEnvelope<UserData>),
+        (status = 409, description = "`CONFLICT`: oneself, or the teacher of classes", body = ErrorEnvelope),
+    )
 )]
 pub(crate) async fn delete_user(
     State(api): State<Api>,

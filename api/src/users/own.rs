@@ -3,12 +3,11 @@
 use crate::{
     classes::{ClassBody, ClassesData, EnrolmentBody},
     extract::Caller,
-    listing::{Listing, PageParams},
+    listing::{Listing, PageEnvelope, PageParams},
     reply::Reply,
     state::Api,
 };
 use axum::extract::State;
-use rollcall_service::http::SuccessEnvelope;
 use rollcall_store::{classes, enrolments};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -19,7 +18,7 @@ use utoipa::ToSchema;
     path = "/api/v1/users/classes",
     tag = "users",
     params(PageParams),
-    responses((status = 200, description = "A page of classes", body = SuccessEnvelope<ClassesData>))
+    responses((status = 200, description = "A page of classes", body = PageEnvelope<ClassesData>))
 )]
 pub(crate) async fn list_own_classes(
     State(api): State<Api>,
@@ -43,7 +42,7 @@ pub(crate) struct EnrolmentsData {
     path = "/api/v1/users/enrollments",
     tag = "users",
     params(PageParams),
-    responses((status = 200, description = "A page of enrolments", body = SuccessEnvelope<EnrolmentsData>))
+    responses((status = 200, description = "A page of enrolments", body = PageEnvelope<EnrolmentsData>))
 )]
 pub(crate) async fn list_own_enrolments(
     State(api): State<Api>,

@@ -8,7 +8,7 @@ use crate::{
 };
 use axum::extract::State;
 use garde::Validate;
-use rollcall_service::http::{Success, SuccessEnvelope};
+use rollcall_service::http::{ErrorEnvelope, Success, SuccessEnvelope};
 use rollcall_store::users::{self, UserChange};
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -28,6 +28,7 @@ pub(crate) async fn get_profile(State(api): State<Api>, caller: Caller) -> Reply
 /// What changes about oneself; what is absent stays.
 #[derive(Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(example = json!({ "fullName": "Tom T. Teacher" }))]
 pub(crate) struct ProfileChange {
     /// The full name.
     #[garde(length(chars, min = 1, max = 200))]
@@ -43,7 +44,10 @@ pub(crate) struct ProfileChange {
     path = "/api/v1/users/profile",
     tag = "users",
     request_body = ProfileChange,
-    responses((status = 200, description = "The caller as changed", body = SuccessEnvelope<UserData>))
+    responses(
+        (status = 200, description = "The caller as changed", body = SuccessEnvelope<UserData>),
+        (status = 409, description = "`CONFLICT`: the e-mail address is taken", body = ErrorEnvelope),
+    )
 )]
 pub(crate) async fn update_profile(
     State(api): State<Api>,

@@ -4,7 +4,7 @@ use super::{UserData, find, may_manage};
 use crate::{extract::Caller, reply::Reply, state::Api};
 use axum::extract::State;
 use rollcall_schemas::id::UserId;
-use rollcall_service::http::{Path, Problem, Success, SuccessEnvelope};
+use rollcall_service::http::{ErrorEnvelope, Path, Problem, Success, SuccessEnvelope};
 use rollcall_store::users;
 
 /// Restore a deleted person.
@@ -16,7 +16,10 @@ use rollcall_store::users;
     path = "/api/v1/users/{id}/restore",
     tag = "users",
     params(("id" = Uuid, Path, description = "The person")),
-    responses((status = 200, description = "The person as restored", body = SuccessEnvelope<UserData>))
+    responses(
+        (status = 200, description = "The person as restored", body = SuccessEnvelope<UserData>),
+        (status = 409, description = "`CONFLICT`: the e-mail address or the roll number is taken meanwhile, or not deleted", body = ErrorEnvelope),
+    )
 )]
 pub(crate) async fn restore_user(
     State(api): State<Api>,

@@ -191,6 +191,7 @@ fn settings(
         ("DATABASE__URL", postgres.url()),
         ("DATA_DIR", path(folder)),
         ("API__SIGNING_KEY_FILE", path(&key_file)),
+        ("API__LOGIN_PER_MINUTE", "1000000".to_owned()),
         ("FACE__PACK", config.face.pack.clone()),
         ("FACE__MODELS_DIR", path(config.face.models_dir().path())),
         ("TELEMETRY__FILTER", "warn".to_owned()),

@@ -11,11 +11,13 @@ mod ingest;
 mod latency;
 mod live;
 mod load;
+mod logins;
 mod machine;
 mod memory;
 mod photographs;
 mod postgres;
 mod process;
+mod reads;
 mod report;
 mod scans;
 mod school;
@@ -55,6 +57,10 @@ enum Name {
     Ingest,
     /// QR marks against pgbench.
     Scans,
+    /// An authenticated read against a bare route.
+    Reads,
+    /// Sign-ins against bcrypt alone.
+    Logins,
     /// From the commit to the last of 1,000 watchers.
     Live,
     /// Finding a face against reading memory.
@@ -117,6 +123,8 @@ async fn measure(name: Name, scope: Scope, config: &Config, report: &mut Report)
         Name::Frames => frames::run(scope, config, report).await,
         Name::Ingest => ingest::run(scope, config, report).await,
         Name::Scans => scans::run(scope, config, report).await,
+        Name::Reads => reads::run(scope, config, report).await,
+        Name::Logins => logins::run(scope, config, report).await,
         Name::Live => live::run(scope, config, report).await,
         Name::Search => search::run(scope, report).await,
         Name::Memory => memory::run(scope, config, report).await,

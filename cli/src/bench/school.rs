@@ -47,6 +47,8 @@ pub struct School {
     pub camera: Client,
     /// An administrator, as one calls the api; absent without an api.
     pub admin: Option<Client>,
+    /// The access token of that administrator.
+    pub admin_token: String,
     /// The students, as they call ingest.
     pub students: Vec<Client>,
     class_id: ClassId,
@@ -96,6 +98,7 @@ impl School {
             camera_id,
             camera: door.with_api_key(&key),
             admin: desk.map(|desk| desk.with_token(&token(&admin))),
+            admin_token: token(&admin),
             students: everybody.iter().map(|student| door.with_token(&token(student))).collect(),
             class_id,
             teacher_id: teacher.id,

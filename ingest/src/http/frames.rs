@@ -19,7 +19,7 @@ use axum::{
 use chrono::{DateTime, Utc};
 use rollcall_schemas::{
     code::Code,
-    frame::{FrameMeta, FrameSource},
+    frame::{FrameMeta, FrameSource, ImageType},
     id::{CameraId, FrameId},
     role::Role,
 };
@@ -59,7 +59,7 @@ pub(super) struct FrameAccepted {
     /// When it was received.
     received_at: DateTime<Utc>,
     /// What the bytes are.
-    #[schema(value_type = String)]
+    #[schema(value_type = ImageType)]
     content_type: String,
     /// Pixels.
     width: u32,

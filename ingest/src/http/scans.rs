@@ -39,6 +39,7 @@ const MAX_USER_AGENT: usize = 256;
 /// A scan.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(example = json!({ "qrToken": "3f1c9a52-8a3e-4a6f-9d55-0b7f4c1e2d90", "position": { "latitude": 52.52, "longitude": 13.405, "accuracyM": 12.0 } }))]
 pub(super) struct MarkRequest {
     /// What the QR code said.
     qr_token: String,
@@ -62,7 +63,6 @@ pub(super) struct PhonePosition {
 #[derive(Serialize, utoipa::ToSchema)]
 pub(super) struct Marked {
     /// The record.
-    #[schema(value_type = Object)]
     attendance: AttendanceAnswer,
     /// One sentence for the student.
     message: &'static str,

@@ -38,7 +38,11 @@ pub(super) struct Submission {
 /// A picture in JSON.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schema(as = FrameJson)]
+#[schema(as = FrameJson, example = json!({
+    "image": "data:image/jpeg;base64,/9j/4AAQSkZJRg==",
+    "capturedAt": "2026-11-20T09:00:00Z",
+    "cameraId": "7d6a2f0e-5b1c-4e8a-9f43-1c2b3a4d5e6f",
+}))]
 pub(super) struct JsonForm {
     /// `data:image/jpeg;base64,...`, or another type that is taken.
     image: String,

@@ -95,13 +95,13 @@ pub enum Principal {
     Integration(Integration),
 }
 
-/// Verifies access tokens and API keys. Clones share the keys, and what is noted of their use.
+/// Verifies access tokens and API keys. Clones share the keys, what is noted of their use, and what was verified before.
 #[derive(Clone)]
 pub struct Authenticator {
     keys: Arc<dyn KeySource>,
     uses: Arc<KeyUses>,
-    config: Arc<TokenConfig>,
     verified: Arc<Verified>,
+    config: Arc<TokenConfig>,
     clock: Clock,
 }
 
@@ -111,8 +111,8 @@ impl Authenticator {
         Self {
             keys: Arc::new(keys),
             uses: Arc::default(),
-            config: Arc::new(config),
             verified: Arc::default(),
+            config: Arc::new(config),
             clock,
         }
     }

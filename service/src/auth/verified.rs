@@ -1,20 +1,20 @@
-//! Tokens whose signature was found good, so that a caller who comes again costs a hash and not a curve. Only what can never
-//! change is remembered: that this key signed these claims. Whether the key, the token and its user still stand is asked
-//! for every call.
+//! Tokens whose signature has been checked already: an Ed25519 check takes longer than everything else about a call.
+//!
+//! What is remembered is a function of the token, the key and the configuration alone, so it never grows stale: whether
+//! the key is still known, the token expired or its user's tokens revoked is asked at every call.
 
 use super::token::{Claims, TokenConfig, signed_claims};
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 use std::{collections::HashMap, mem};
 
-/// Tokens of one generation. Two are kept, a few megabytes.
-const GENERATION: usize = 10_000;
+/// Tokens remembered at most: twice this. As many as sign in to one deployment within a few minutes.
+const GENERATION: usize = 4_096;
 
-/// The claims of good tokens, by the hash of key and token. Neither token nor key can be had from it.
+/// Claims by the hash of token and key, in two generations: when the young one is full, the old one is forgotten.
 #[derive(Default)]
 pub(super) struct Verified(Mutex<Generations>);
 
-/// What was not asked for during a whole generation is forgotten.
 #[derive(Default)]
 struct Generations {
     young: HashMap<[u8; 32], Claims>,
@@ -22,15 +22,18 @@ struct Generations {
 }
 
 impl Verified {
-    /// The claims of a token that `public_key` signed, like [`signed_claims`].
+    /// What a token says that this key has signed.
     pub(super) fn claims(&self, token: &str, public_key: &str, config: &TokenConfig) -> Option<Claims> {
-        let id =
-            Sha256::new().chain_update(public_key).chain_update([0]).chain_update(token).finalize().into();
+        // The length keeps apart what the two are made of.
+        let hash =
+            Sha256::new_with_prefix(token.len().to_be_bytes()).chain_update(token).chain_update(public_key);
+        let id: [u8; 32] = hash.finalize().into();
         if let Some(claims) = self.0.lock().find(&id) {
             return Some(claims);
         }
+        // A token that is refused is not remembered: there are as many of them as somebody cares to make up.
         let claims = signed_claims(token, public_key, config)?;
-        self.0.lock().keep(id, claims.clone());
+        self.0.lock().remember(id, claims.clone());
         Some(claims)
     }
 }
@@ -41,11 +44,11 @@ impl Generations {
             return Some(claims.clone());
         }
         let claims = self.old.remove(id)?;
-        self.keep(*id, claims.clone());
+        self.remember(*id, claims.clone());
         Some(claims)
     }
 
-    fn keep(&mut self, id: [u8; 32], claims: Claims) {
+    fn remember(&mut self, id: [u8; 32], claims: Claims) {
         if self.young.len() >= GENERATION {
             self.old = mem::take(&mut self.young);
         }
@@ -63,45 +66,40 @@ mod tests {
     use rollcall_schemas::{id::UserId, role::Role};
     use uuid::Uuid;
 
-    fn id(number: usize) -> [u8; 32] {
-        let mut id = [0; 32];
-        id[..8].copy_from_slice(&number.to_be_bytes());
-        id
+    fn signer(seed: u64) -> TokenSigner {
+        let entropy = Entropy::seeded(seed);
+        let key = generate_signing_key(&entropy);
+        TokenSigner::new(&key, TokenConfig::default(), Clock::real(), entropy).unwrap()
     }
 
     #[test]
-    fn only_what_a_key_signed_is_found_under_it() {
-        let (config, entropy) = (TokenConfig::default(), Entropy::real());
-        let signer = || {
-            let key = generate_signing_key(&entropy);
-            TokenSigner::new(&key, config.clone(), Clock::real(), entropy.clone()).unwrap()
-        };
-        let (signer, stranger) = (signer(), signer());
-        let (token, claims) = signer.issue(UserId(Uuid::from_u128(1)), "a@example.org", Role::Student);
+    fn a_token_is_remembered_with_its_key_only() {
+        let (signer, other, config) = (signer(1), signer(2), TokenConfig::default());
+        let (token, _) = signer.issue(UserId(Uuid::nil()), "a@b.example", Role::Student);
         let verified = Verified::default();
         for _ in 0..2 {
-            assert_eq!(verified.claims(&token, signer.public_key(), &config), Some(claims.clone()));
-            assert_eq!(verified.claims(&token, stranger.public_key(), &config), None);
-            assert_eq!(verified.claims(&token[..token.len() - 4], signer.public_key(), &config), None);
+            assert!(verified.claims(&token, signer.public_key(), &config).is_some());
+            assert!(verified.claims(&token, other.public_key(), &config).is_none());
+            assert!(verified.claims(&token[..token.len() - 1], signer.public_key(), &config).is_none());
         }
+        assert_eq!(verified.0.lock().young.len(), 1, "refused ones are not kept");
     }
 
     #[test]
-    fn what_is_asked_for_stays_and_the_rest_is_forgotten() {
-        let (_, claims) = TokenSigner::new(
-            &generate_signing_key(&Entropy::real()),
-            TokenConfig::default(),
-            Clock::real(),
-            Entropy::real(),
-        )
-        .unwrap()
-        .issue(UserId(Uuid::from_u128(1)), "a@example.org", Role::Student);
-        let mut generations = Generations::default();
-        for number in 0..3 * GENERATION {
-            generations.keep(id(number), claims.clone());
-            assert!(generations.find(&id(0)).is_some());
+    fn no_more_than_two_generations_are_kept() {
+        let (token, _) = signer(1).issue(UserId(Uuid::nil()), "a@b.example", Role::Student);
+        let claims = signed_claims(&token, signer(1).public_key(), &TokenConfig::default()).unwrap();
+        let mut kept = Generations::default();
+        let id = |number: u32| {
+            let mut id = [0; 32];
+            id[..4].copy_from_slice(&number.to_be_bytes());
+            id
+        };
+        for number in 0..10 * GENERATION as u32 {
+            kept.remember(id(number), claims.clone());
+            assert!(kept.find(&id(0)).is_some(), "what is used stays");
         }
-        assert!(generations.find(&id(1)).is_none());
-        assert!(generations.young.len() + generations.old.len() <= 2 * GENERATION);
+        assert!(kept.young.len() + kept.old.len() <= 2 * GENERATION);
+        assert!(kept.find(&id(1)).is_none());
     }
 }

@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json, value::RawValue};
 use sha2::{Digest, Sha256};
 use std::{borrow::Cow, sync::Arc};
+use utoipa::openapi::{Object, ObjectBuilder, Type};
 
 /// An answer of success, to be put into its envelope.
 #[derive(Debug)]
@@ -104,12 +105,14 @@ impl Answer {
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct SuccessEnvelope<T> {
     /// Always true.
+    #[schema(schema_with = always_true)]
     pub success: bool,
     /// What was done: `OK`, `USER_CREATED`.
     pub code: Cow<'static, str>,
     /// The answer itself.
     pub data: T,
     /// What is said about the data, such as its page.
+    #[schema(value_type = std::collections::BTreeMap<String, Value>)]
     pub meta: Value,
     /// When it was answered.
     pub timestamp: DateTime<Utc>,
@@ -119,6 +122,7 @@ pub struct SuccessEnvelope<T> {
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct ErrorEnvelope {
     /// Always false.
+    #[schema(schema_with = always_false)]
     pub success: bool,
     /// What went wrong.
     pub error: ErrorBody,
@@ -130,12 +134,26 @@ pub struct ErrorEnvelope {
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct ErrorBody {
     /// For programs.
-    #[schema(value_type = String)]
     pub code: Code,
     /// For people.
     pub message: Cow<'static, str>,
     /// More for programs, such as each field with its error.
+    #[schema(value_type = std::collections::BTreeMap<String, Value>)]
     pub details: Value,
+}
+
+/// The schema of `success` in an envelope of success.
+pub fn always_true() -> Object {
+    always(true)
+}
+
+fn always_false() -> Object {
+    always(false)
+}
+
+/// Told apart by this field, the two envelopes are one type to a client.
+fn always(value: bool) -> Object {
+    ObjectBuilder::new().schema_type(Type::Boolean).enum_values(Some([value])).build()
 }
 
 /// Puts what the routes answered into its envelope.

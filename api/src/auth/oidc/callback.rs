@@ -16,7 +16,7 @@ use axum::{
 };
 use axum_extra::extract::CookieJar;
 use rollcall_schemas::code::Code;
-use rollcall_service::http::{Path, Problem, Query, Success, SuccessEnvelope};
+use rollcall_service::http::{ErrorEnvelope, Path, Problem, Query, Success, SuccessEnvelope};
 use rollcall_store::provider_visits::{self, Return};
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -44,6 +44,9 @@ pub(crate) struct Returned {
     responses(
         (status = 200, description = "Signed in", body = SuccessEnvelope<SignedIn>),
         (status = 303, description = "Signed in; go on to the configured page"),
+        (status = 401, description = "`AUTH_TOKEN_INVALID`: not what the provider was asked for", body = ErrorEnvelope),
+        (status = 403, description = "`AUTH_UNAUTHORIZED`: nobody here, and no account is made", body = ErrorEnvelope),
+        (status = 409, description = "`CONFLICT`: the address belongs to another account", body = ErrorEnvelope),
     )
 )]
 pub(crate) async fn callback(

@@ -12,7 +12,7 @@ use axum::extract::{FromRequest, Request, State};
 use http::header::CONTENT_TYPE;
 use plan::{Plan, Surroundings};
 use rollcall_schemas::{code::Code, id::UserId};
-use rollcall_service::http::{Bytes, Multipart, Problem, Query, Success, SuccessEnvelope};
+use rollcall_service::http::{Bytes, ErrorEnvelope, Multipart, Problem, Query, Success, SuccessEnvelope};
 use rollcall_store::{PgConnection, import};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -133,7 +133,10 @@ pub(crate) struct ImportReport {
         description = "The file: as it is, or in a form as `file`",
         content((String = "text/csv"), (ImportForm = "multipart/form-data")),
     ),
-    responses((status = 200, description = "Imported, or checked", body = SuccessEnvelope<ImportReport>))
+    responses(
+        (status = 200, description = "Imported, or checked", body = SuccessEnvelope<ImportReport>),
+        (status = 409, description = "`CONFLICT`: somebody else changed the same people meanwhile", body = ErrorEnvelope),
+    )
 )]
 pub(crate) async fn import_users(
     State(api): State<Api>,

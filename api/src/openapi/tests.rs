@@ -1,0 +1,69 @@
+//! The document as clients and their generators read it.
+
+use super::*;
+use crate::testing::TestApi;
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+#[test]
+fn the_document_is_pinned() {
+    insta::assert_json_snapshot!(openapi());
+}
+
+#[tokio::test]
+async fn the_document_and_its_pages_are_served() {
+    let test = TestApi::start().await;
+    let client = test.edge.client();
+    let get =
+        async |path| client.request(http::Method::GET, path).send().await.unwrap().text().await.unwrap();
+    let served: Value = serde_json::from_str(&get("/openapi.json").await).unwrap();
+    assert_eq!(served["paths"]["/api/v1/events"]["get"]["tags"][0], "events");
+    assert!(get("/docs/").await.contains("swagger-ui"));
+}
+
+/// Every operation of the document with its name.
+fn operations() -> Vec<(String, Value)> {
+    let document = serde_json::to_value(openapi()).unwrap();
+    let paths = document["paths"].as_object().unwrap().clone();
+    let of_path = |(path, item): (String, Value)| {
+        let methods = item.as_object().unwrap().clone().into_iter();
+        methods.map(move |(method, operation)| (format!("{} {path}", method.to_uppercase()), operation))
+    };
+    paths.into_iter().flat_map(of_path).collect()
+}
+
+#[test]
+fn every_operation_has_what_a_client_is_made_from() {
+    let document = serde_json::to_value(openapi()).unwrap();
+    let tags: BTreeSet<&str> =
+        document["tags"].as_array().unwrap().iter().map(|tag| tag["name"].as_str().unwrap()).collect();
+    let mut ids = BTreeSet::new();
+    for (name, operation) in operations() {
+        let id = operation["operationId"].as_str().unwrap_or_else(|| panic!("{name} has no id"));
+        assert!(id.chars().all(|c| c.is_ascii_alphanumeric()), "{name}: {id} is no name of a function");
+        assert!(ids.insert(id.to_owned()), "{name}: {id} is another's");
+        assert!(operation["summary"].is_string(), "{name} says nothing of itself");
+        assert!(tags.contains(operation["tags"][0].as_str().unwrap()), "{name} is in no group");
+        assert!(operation["security"].is_array(), "{name} does not say what it takes");
+        let responses = operation["responses"].as_object().unwrap();
+        assert!(responses.keys().any(|status| status.starts_with('2')), "{name} cannot succeed");
+        assert!(!responses.contains_key("default"), "{name} says nothing exact");
+        for (status, response) in responses.iter().filter(|(status, _)| status.starts_with(['4', '5'])) {
+            let content = &response["content"]["application/json"];
+            assert_eq!(content["schema"]["$ref"], "#/components/schemas/ErrorEnvelope", "{name} {status}");
+            assert!(
+                content["examples"].as_object().is_some_and(|examples| !examples.is_empty()),
+                "{name} {status}"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_reference_leads_somewhere() {
+    let document = serde_json::to_value(openapi()).unwrap();
+    let text = document.to_string();
+    for reference in text.split("\"$ref\":\"#").skip(1).filter_map(|rest| rest.split('"').next()) {
+        assert!(document.pointer(reference).is_some(), "{reference} leads nowhere");
+    }
+}
