@@ -4,7 +4,7 @@
 //! alone. Roles come first, then ownership of what the path names. What a list, a body or a stream names is narrowed by
 //! its handler, and the row says so.
 
-use crate::{error::ApiError, extract::Caller, state::Api};
+use crate::{audit::Audit, error::ApiError, extract::Caller, state::Api};
 use axum::{
     extract::{MatchedPath, RawPathParams, Request, State},
     middleware::Next,
@@ -35,6 +35,8 @@ pub struct Rule {
     pub scope: Option<Scope>,
     /// What a repeated call does.
     pub retry: Retry,
+    /// What a call that succeeds leaves in the audit. Refusals are always on record.
+    pub audited: Audited,
 }
 
 /// What a call does that is repeated with the same `Idempotency-Key`.
@@ -48,6 +50,24 @@ pub enum Retry {
     Secret,
     /// Nothing: the request is the same one in the log, with its outcome.
     Asked,
+}
+
+/// What a call leaves in the audit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Audited {
+    /// Nothing: it only reads, and nothing biometric.
+    No,
+    /// What it did.
+    Write,
+    /// That somebody saw biometric data, and whose.
+    BiometricRead,
+}
+
+impl Audited {
+    /// Whether there must be a line.
+    pub fn leaves_a_line(self) -> bool {
+        self != Self::No
+    }
 }
 
 impl Rule {
@@ -64,6 +84,11 @@ impl Rule {
     /// The same, asked for over the log.
     const fn asked(self) -> Self {
         Self { retry: Retry::Asked, ..self }
+    }
+
+    /// The same, with another mark in the audit than its method would leave.
+    const fn audited(self, audited: Audited) -> Self {
+        Self { audited, ..self }
     }
 }
 
@@ -97,9 +122,11 @@ const STAFF: Who = Who::Users(&[Admin, Operator]);
 const TEACHING: Who = Who::Users(&[Admin, Teacher]);
 const STAFF_AND_TEACHERS: Who = Who::Users(&[Admin, Operator, Teacher]);
 
+/// A row. What is not a `GET` is a write, unless the row says otherwise.
 const fn rule(method: &'static str, path: &'static str, who: Who, ownership: Ownership) -> Rule {
     let retry = if matches!(method.as_bytes(), b"POST") { Retry::Kept } else { Retry::Harmless };
-    Rule { method, path, who, ownership, scope: None, retry }
+    let audited = if matches!(method.as_bytes(), b"GET") { Audited::No } else { Audited::Write };
+    Rule { method, path, who, ownership, scope: None, retry, audited }
 }
 
 /// The table.
@@ -186,9 +213,11 @@ pub const RULES: &[Rule] = &[
 
     rule("GET",    "/api/v1/attendance/session/{id}",           STAFF_AND_TEACHERS,          Ownership::Session("id")).or_key(AttendanceRead),
     rule("GET",    "/api/v1/attendance/student/{id}",           EVERYBODY,                   Ownership::Person("id")).or_key(AttendanceRead),
-    rule("GET",    "/api/v1/reviews",                           STAFF_AND_TEACHERS,          Ownership::Narrowed),
+    rule("GET",    "/api/v1/reviews",                           STAFF_AND_TEACHERS,          Ownership::Narrowed).audited(Audited::BiometricRead),
     rule("GET",    "/api/v1/events",                            EVERYBODY,                   Ownership::Narrowed).or_key(EventsRead),
     rule("GET",    "/api/v1/requests/{id}",                     EVERYBODY,                   Ownership::Narrowed),
+
+    rule("GET",    "/api/v1/audit/logs",                        ADMIN,                       Ownership::Any),
 ];
 
 /// Lets a call through to its handler, with its [`Caller`], or refuses it.
@@ -201,26 +230,54 @@ pub(crate) async fn enforce(
 ) -> Result<Response, ApiError> {
     let method = if request.method() == Method::HEAD { &Method::GET } else { request.method() };
     let Some(rule) = find(method, path.as_str()) else { return Ok(not_a_route(path.as_str())) };
-    if let Who::Users(roles) = rule.who {
-        let caller = match Authenticated::caller(&request)? {
-            Principal::User(user) => {
-                user.require(roles)?;
-                Caller::User(user)
+    let principal = match rule.who {
+        Who::Anyone => None,
+        Who::Users(_) => Some(Authenticated::caller(&request)?),
+    };
+    let audit = Audit::begin(&api, principal.as_ref(), &mut request).await;
+    let asked = request.uri().path().to_owned();
+    let answer = match admit(&api, rule, principal, &parameters).await {
+        Ok(caller) => {
+            if let Some(caller) = caller {
+                request.extensions_mut().insert(caller);
             }
-            Principal::Integration(key) if rule.scope.is_some_and(|scope| key.scopes.contains(&scope)) => {
-                Caller::Integration(key)
-            }
-            Principal::Integration(_) => return Err(out_of_scope(rule).into()),
-            Principal::Camera(_) => {
-                return Err(Problem::forbidden("a camera may only push its own frames").into());
-            }
-        };
-        if matches!(caller.role(), Teacher | Student) {
-            check_ownership(&api, rule.ownership, &caller, &parameters).await?;
+            next.run(request).await
         }
-        request.extensions_mut().insert(caller);
+        Err(error) => error.into_response(),
+    };
+    if answer.status() == StatusCode::FORBIDDEN {
+        let reason = answer.extensions().get::<Problem>();
+        api.record_refusal(audit.refusal(rule, &asked, reason)).await;
     }
-    Ok(next.run(request).await)
+    audit.check(rule, answer.status());
+    Ok(answer)
+}
+
+/// The caller that a rule lets in; nobody where it asks for nobody.
+async fn admit(
+    api: &Api,
+    rule: &Rule,
+    principal: Option<Principal>,
+    parameters: &RawPathParams,
+) -> Result<Option<Caller>, ApiError> {
+    let (Who::Users(roles), Some(principal)) = (rule.who, principal) else { return Ok(None) };
+    let caller = match principal {
+        Principal::User(user) => {
+            user.require(roles)?;
+            Caller::User(user)
+        }
+        Principal::Integration(key) if rule.scope.is_some_and(|scope| key.scopes.contains(&scope)) => {
+            Caller::Integration(key)
+        }
+        Principal::Integration(_) => return Err(out_of_scope(rule).into()),
+        Principal::Camera(_) => {
+            return Err(Problem::forbidden("a camera may only push its own frames").into());
+        }
+    };
+    if matches!(caller.role(), Teacher | Student) {
+        check_ownership(api, rule.ownership, &caller, parameters).await?;
+    }
+    Ok(Some(caller))
 }
 
 pub(crate) fn find(method: &Method, path: &str) -> Option<&'static Rule> {

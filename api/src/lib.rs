@@ -18,6 +18,7 @@ pub mod access;
 mod api_keys;
 mod ask;
 mod attendance;
+mod audit;
 mod auth;
 pub mod bootstrap;
 mod caching;
@@ -46,6 +47,7 @@ mod students;
 mod testing;
 mod users;
 
+pub use audit::{ExportError, ExportFormat, export as export_audit};
 pub use auth::{CreateAccounts, OidcConfig, OidcProvider};
 pub use bootstrap::{BootstrapError, FirstUser, create_user};
 pub use config::{ApiConfig, Registration};
@@ -77,6 +79,7 @@ fn routes(config: &ApiConfig) -> OpenApiRouter<Api> {
         .merge(api_keys::routes())
         .merge(sessions::routes())
         .merge(attendance::routes())
+        .merge(audit::routes())
         .merge(events::routes())
         .merge(requests::routes())
         .merge(status::routes())

@@ -3,6 +3,7 @@
 
 use crate::{
     api_keys::{NoteKeyUses, note_own_uses},
+    audit::Refusals,
     auth::{self, Providers, Turns},
     config::ApiConfig,
     error::ApiError,
@@ -97,6 +98,7 @@ struct Inner {
     keys: Feed<AuthEntry>,
     authenticator: Authenticator,
     events: EventHub,
+    refusals: Refusals,
 }
 
 impl Api {
@@ -123,6 +125,7 @@ impl Api {
             keys,
             authenticator,
             events,
+            refusals: Refusals::default(),
         }));
         api.register_health();
         api.spawn(lifecycle);
@@ -191,6 +194,15 @@ impl Api {
 
     pub(crate) fn events(&self) -> &EventHub {
         &self.0.events
+    }
+
+    pub(crate) fn refusals(&self) -> &Refusals {
+        &self.0.refusals
+    }
+
+    /// The database, for answers that go on reading it while they are sent.
+    pub(crate) fn pool(&self) -> &Pool<Postgres> {
+        &self.0.deps.pool
     }
 
     /// What everybody who verifies knows of keys.
@@ -299,6 +311,16 @@ impl Api {
         let (api, stop) = (self.clone(), lifecycle.soft_stop());
         lifecycle.spawn("own-key-uses", async move {
             api.note_uses(stop).await;
+            Ok::<_, Infallible>(())
+        });
+        let (api, stop) = (self.clone(), lifecycle.soft_stop());
+        lifecycle.spawn("audit", async move {
+            stop.run_until_cancelled(api.seal_audit()).await;
+            Ok::<_, Infallible>(())
+        });
+        let (api, stop) = (self.clone(), lifecycle.soft_stop());
+        lifecycle.spawn("refusals", async move {
+            api.write_refusals_until(stop).await;
             Ok::<_, Infallible>(())
         });
     }

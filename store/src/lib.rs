@@ -7,6 +7,7 @@
 pub mod api_keys;
 pub mod attendance;
 pub mod attendance_views;
+pub mod audit;
 pub mod cameras;
 pub mod classes;
 pub mod enrolments;

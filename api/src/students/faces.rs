@@ -2,6 +2,7 @@
 
 use super::find;
 use crate::{
+    audit::{Act, Audit},
     ask::{Asked, IdempotencyKey, Pending, mismatched, trace_headers},
     config::ApiConfig,
     error::ApiError,
@@ -97,6 +98,7 @@ enum PhotoStatus {
 pub(crate) async fn enrol_faces(
     State(api): State<Api>,
     caller: Caller,
+    audit: Audit,
     Path(id): Path<UserId>,
     key: IdempotencyKey,
     Photos(images): Photos,
@@ -105,7 +107,11 @@ pub(crate) async fn enrol_faces(
         let message = format!("{} to {} photographs are wanted", PHOTOS.start(), PHOTOS.end());
         return Err(Problem::validation([("images", message)]).into());
     }
-    let enrolled = find(&mut *api.connection().await?, id).await?.face_photos;
+    let mut db = api.connection().await?;
+    let enrolled = find(&mut db, id).await?.face_photos;
+    let asked_for = json!({ "photographs": images.len() });
+    audit.record(&mut db, Act::of("faces.enrolment_asked", id).after(&asked_for)).await?;
+    drop(db);
     let asked = images.into_iter().enumerate().map(|(index, image)| {
         let call = format!("{}/{id}/{index}", RequestKind::EnrolPhoto.name());
         let request_id = key.request_id(&api, &caller, &call, &image);
