@@ -217,6 +217,14 @@ pub const RULES: &[Rule] = &[
     rule("GET",    "/api/v1/events",                            EVERYBODY,                   Ownership::Narrowed).or_key(EventsRead),
     rule("GET",    "/api/v1/requests/{id}",                     EVERYBODY,                   Ownership::Narrowed),
 
+    rule("GET",    "/api/v1/admin/config-org",                  ADMIN,                       Ownership::Any),
+    rule("POST",   "/api/v1/admin/config-org",                  ADMIN,                       Ownership::Any),
+    rule("PATCH",  "/api/v1/admin/config-org",                  ADMIN,                       Ownership::Any),
+    rule("GET",    "/api/v1/admin/system-config",               ADMIN,                       Ownership::Any),
+    rule("POST",   "/api/v1/admin/system-config",               ADMIN,                       Ownership::Any),
+    rule("PATCH",  "/api/v1/admin/system-config",               ADMIN,                       Ownership::Any),
+    rule("GET",    "/api/v1/admin/system-health",               ADMIN,                       Ownership::Any),
+    rule("GET",    "/api/v1/system/health",                     STAFF,                       Ownership::Any),
     rule("GET",    "/api/v1/audit/logs",                        ADMIN,                       Ownership::Any),
 ];
 

@@ -15,6 +15,7 @@
 
 pub mod access;
 
+mod admin;
 mod api_keys;
 mod ask;
 mod attendance;
@@ -43,6 +44,7 @@ mod signing;
 mod state;
 mod status;
 mod students;
+mod system;
 #[cfg(test)]
 mod testing;
 mod users;
@@ -79,7 +81,9 @@ fn routes(config: &ApiConfig) -> OpenApiRouter<Api> {
         .merge(api_keys::routes())
         .merge(sessions::routes())
         .merge(attendance::routes())
+        .merge(admin::routes())
         .merge(audit::routes())
+        .merge(system::routes())
         .merge(events::routes())
         .merge(requests::routes())
         .merge(status::routes())

@@ -2,6 +2,7 @@
 //! events.
 
 use crate::{
+    admin::{SystemConfig, SystemSettings},
     api_keys::{NoteKeyUses, note_own_uses},
     audit::Refusals,
     auth::{self, Providers, Turns},
@@ -12,7 +13,7 @@ use crate::{
     passwords::Passwords,
     signing::Signing,
 };
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use rollcall_bus::{Bus, BusError, Feed, Message, PublishError};
 use rollcall_schemas::{feed::AuthEntry, header};
 use rollcall_service::{
@@ -99,6 +100,8 @@ struct Inner {
     authenticator: Authenticator,
     events: EventHub,
     refusals: Refusals,
+    settings: SystemSettings,
+    started_at: DateTime<Utc>,
 }
 
 impl Api {
@@ -115,6 +118,8 @@ impl Api {
         let find = move |key: &str| known.get(key).map(|entry| entry.fact.clone());
         let authenticator = Authenticator::new(find, deps.token.clone(), deps.clock.clone());
         let events = EventHub::start(deps.bus.clone(), deps.pool.clone(), lifecycle).await?;
+        let started_at = deps.clock.now();
+        let settings = SystemSettings::new(SystemConfig::of(&config));
         let api = Self(Arc::new(Inner {
             config,
             deps,
@@ -126,6 +131,8 @@ impl Api {
             authenticator,
             events,
             refusals: Refusals::default(),
+            settings,
+            started_at,
         }));
         api.register_health();
         api.spawn(lifecycle);
@@ -194,6 +201,15 @@ impl Api {
 
     pub(crate) fn events(&self) -> &EventHub {
         &self.0.events
+    }
+
+    /// What an administrator configured, as far as this process has followed.
+    pub(crate) fn settings(&self) -> &SystemSettings {
+        &self.0.settings
+    }
+
+    pub(crate) fn started_at(&self) -> DateTime<Utc> {
+        self.0.started_at
     }
 
     pub(crate) fn refusals(&self) -> &Refusals {
@@ -311,6 +327,11 @@ impl Api {
         let (api, stop) = (self.clone(), lifecycle.soft_stop());
         lifecycle.spawn("own-key-uses", async move {
             api.note_uses(stop).await;
+            Ok::<_, Infallible>(())
+        });
+        let (api, stop) = (self.clone(), lifecycle.soft_stop());
+        lifecycle.spawn("settings", async move {
+            stop.run_until_cancelled(api.follow_settings(stop.clone())).await;
             Ok::<_, Infallible>(())
         });
         let (api, stop) = (self.clone(), lifecycle.soft_stop());

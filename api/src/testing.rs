@@ -102,11 +102,11 @@ impl TestApi {
         Self { api, bus, clock, database_url: database_url.to_owned(), lifecycle, edge, school }
     }
 
-    /// Starts another api on the same database and another log.
-    pub(crate) async fn start_another(&self, bus: Bus) {
+    /// Starts another api on the same database, and on this log or another.
+    pub(crate) async fn start_another(&self, bus: Bus) -> Api {
         let pool = rollcall_store::open(&self.database_url, 8).unwrap();
         let deps = deps(pool, bus, self.clock.clone(), Entropy::seeded(13));
-        start_api(ApiConfig::default(), deps, &self.lifecycle).await;
+        start_api(ApiConfig::default(), deps, &self.lifecycle).await
     }
 
     /// A client with a fresh token of this person.

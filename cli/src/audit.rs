@@ -7,7 +7,11 @@ use clap::{Subcommand, ValueEnum};
 use futures::TryStreamExt;
 use rollcall_api::{ExportFormat, export_audit};
 use rollcall_bus::Bus;
-use rollcall_schemas::{feed::AuditHead, id::UserId, subject};
+use rollcall_schemas::{
+    feed::AuditHead,
+    id::UserId,
+    subject::{self, Stream},
+};
 use rollcall_service::clock::{Clock, Entropy};
 use rollcall_store::{
     PgConnection, StoreError,
@@ -17,11 +21,7 @@ use rollcall_store::{
     },
 };
 use serde_json::json;
-use std::{io::Write, str::FromStr, time::Duration};
-use tokio_util::sync::CancellationToken;
-
-/// How long the log may take to say where the chain ends.
-const LOG_TIMEOUT: Duration = Duration::from_secs(5);
+use std::{io::Write, str::FromStr};
 
 /// Who did what.
 #[derive(Subcommand)]
@@ -82,7 +82,9 @@ impl FromStr for End {
 pub async fn run(command: Audit, config: &Config) -> anyhow::Result<()> {
     match command {
         Audit::Verify { expect } => verify(config, expect).await,
-        Audit::Export { format, from, to } => export(config, format, AuditFilter { from, to, ..AuditFilter::default() }).await,
+        Audit::Export { format, from, to } => {
+            export(config, format, AuditFilter { from, to, ..AuditFilter::default() }).await
+        }
         Audit::Erase { person } => erase(config, person).await,
     }
 }
@@ -92,15 +94,16 @@ async fn verify(config: &Config, expect: Option<End>) -> anyhow::Result<()> {
     let told = told_end(config).await;
     let pool = config.open_database()?;
     let mut db = pool.acquire().await.map_err(StoreError::from)?;
-    let verified = chain::verify(&mut db).await?;
-    let Verified { head, erased, fault } = verified;
+    let Verified { head, erased, fault } = chain::verify(&mut db).await?;
     if let Some((id, position, fault)) = fault {
         bail!("line {id}, at place {position} of the chain: {fault}; the {} before it hold", head.position);
     }
     let told = match told {
         Ok(told) => told,
         Err(error) => {
-            println!("The log cannot be asked where the chain ends, so lines cut off its end would not be missed: {error:#}");
+            println!(
+                "The log cannot be asked where the chain ends, so lines cut off its end would not be missed: {error:#}"
+            );
             None
         }
     };
@@ -108,7 +111,10 @@ async fn verify(config: &Config, expect: Option<End>) -> anyhow::Result<()> {
         goes_through(&mut db, &end).await?;
     }
     let unchained = chain::unsealed_count(&mut db).await?;
-    println!("{} lines hold; {unchained} wait for their place; {erased} had their details erased.", head.position);
+    println!(
+        "{} lines hold; {unchained} wait for their place; {erased} had their details erased.",
+        head.position
+    );
     println!("The end, to be kept elsewhere: {}:{}", head.position, Hex(&head.sha256));
     Ok(())
 }
@@ -116,12 +122,10 @@ async fn verify(config: &Config, expect: Option<End>) -> anyhow::Result<()> {
 /// The end that was told to the log.
 async fn told_end(config: &Config) -> anyhow::Result<Option<End>> {
     let bus = Bus::connect(&config.nats, "rollcall-audit").await.context("connecting to the log")?;
-    let stop = CancellationToken::new();
-    let feed = bus.feed::<AuditHead>(Some(subject::audit_head()), None, stop.clone());
-    tokio::time::timeout(LOG_TIMEOUT, feed.ready()).await.context("reading the log")?;
-    let told = feed.get("audit");
-    stop.cancel();
-    Ok(told.map(|told| End { position: told.position.cast_signed(), sha256: told.sha256.clone() }))
+    let told = bus.last(Stream::Control, &subject::audit_head()).await.context("reading the log")?;
+    let Some(told) = told else { return Ok(None) };
+    let AuditHead { position, sha256 } = serde_json::from_slice(&told.payload)?;
+    Ok(Some(End { position: position.cast_signed(), sha256 }))
 }
 
 async fn goes_through(db: &mut PgConnection, end: &End) -> anyhow::Result<()> {
@@ -131,7 +135,11 @@ async fn goes_through(db: &mut PgConnection, end: &End) -> anyhow::Result<()> {
     let hash = chain::hash_at(db, end.position).await?.with_context(|| {
         format!("the chain once had {} lines: those at its end are missing", end.position)
     })?;
-    ensure!(Hex(&hash).to_string() == end.sha256, "line {} of the chain is another than it was", end.position);
+    ensure!(
+        Hex(&hash).to_string() == end.sha256,
+        "line {} of the chain is another than it was",
+        end.position
+    );
     Ok(())
 }
 

@@ -258,6 +258,29 @@ impl FeedEntry for AuditHead {
     }
 }
 
+/// The version of the system configuration: whoever goes by it reads it anew.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ConfigurationEntry {
+    /// The version.
+    pub revision: u64,
+}
+
+impl FeedEntry for ConfigurationEntry {
+    const STREAM: Stream = Stream::Control;
+
+    fn key(&self) -> String {
+        "configuration".into()
+    }
+
+    fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    fn subject(&self) -> Subject {
+        subject::configuration()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,6 +10,7 @@ pub mod attendance_views;
 pub mod audit;
 pub mod cameras;
 pub mod classes;
+pub mod configuration;
 pub mod enrolments;
 pub mod faces;
 pub mod identities;

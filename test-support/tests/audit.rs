@@ -70,8 +70,9 @@ async fn what_an_owner_of_the_database_does_to_it_is_found() {
         ("DELETE FROM audit_details; DELETE FROM audit_entries WHERE position = 1", (2, Fault::Missing)),
         ("DELETE FROM audit_details; DELETE FROM audit_entries WHERE position = 4", (5, Fault::Missing)),
         (
-            "UPDATE audit_entries SET position = 10 - position WHERE position IN (4, 5);
-             UPDATE audit_entries SET position = 4 WHERE position = 5 + 0 * id AND id = 5",
+            "UPDATE audit_entries SET position = 6 WHERE position = 4;
+             UPDATE audit_entries SET position = 4 WHERE position = 5;
+             UPDATE audit_entries SET position = 5 WHERE position = 6",
             (4, Fault::Unlinked),
         ),
         ("UPDATE audit_details SET details = '{}' WHERE entry_id = 2", (2, Fault::DetailsChanged)),

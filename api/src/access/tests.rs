@@ -19,7 +19,7 @@ fn routes_of_the_document() -> BTreeSet<(String, String)> {
             .as_object()
             .unwrap()
             .keys()
-            .filter(|key| ["get", "post", "put", "delete"].contains(&key.as_str()));
+            .filter(|key| ["get", "post", "put", "patch", "delete"].contains(&key.as_str()));
         methods.map(|method| (method.to_uppercase(), path.clone())).collect::<Vec<_>>()
     };
     paths.iter().flat_map(methods).collect()
@@ -226,7 +226,10 @@ async fn every_route_refuses_bad_calls_in_the_envelope() {
         if rule.method == "GET" && takes_a_query(rule) {
             client.get(&format!("{good}?unknown=1")).await.refused(422, "VALIDATION_FAILED");
         }
-        let answer = client.send_json(Method::PATCH, &good, &json!({})).await;
+        // No route takes both.
+        let is_patched = RULES.iter().any(|other| other.path == rule.path && other.method == "PATCH");
+        let other = if is_patched { Method::DELETE } else { Method::PATCH };
+        let answer = client.send_json(other, &good, &json!({})).await;
         answer.refused(405, "INVALID_INPUT");
         assert!(answer.headers["allow"].to_str().unwrap().contains(rule.method), "{line}");
     }

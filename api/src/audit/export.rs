@@ -57,14 +57,13 @@ pub fn export(
     filter: AuditFilter,
     format: ExportFormat,
 ) -> impl Stream<Item = Result<String, ExportError>> + Send + 'static {
-    let pages = stream::try_unfold(Some(None), move |place: Option<Option<Seen>>| {
+    let pages = stream::try_unfold(None, move |seen: Option<Seen>| {
         let (pool, filter) = (pool.clone(), filter.clone());
         async move {
-            let Some(seen) = place else { return Ok::<_, ExportError>(None) };
             let mut db = pool.acquire().await.map_err(StoreError::from)?;
             let lines = audit::page(&mut db, &filter, seen, PAGE).await?;
-            let next = lines.last().map(|line| Some(line.seen()));
-            Ok(next.is_some().then_some((lines, next)))
+            let next = lines.last().map(Recorded::seen);
+            Ok::<_, ExportError>(next.is_some().then_some((lines, next)))
         }
     });
     let mut is_first = true;

@@ -13,7 +13,7 @@ use uuid::Uuid;
 /// A line of the audit.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct AuditLine {
+pub(super) struct AuditLine {
     /// Its number: unique, not without gaps.
     id: i64,
     at: DateTime<Utc>,

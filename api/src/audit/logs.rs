@@ -1,6 +1,10 @@
 //! `GET /audit/logs`.
 
-use super::{Act, Audit, export::{ExportFormat, export}, line::AuditLine};
+use super::{
+    Act, Audit,
+    export::{ExportFormat, export},
+    line::AuditLine,
+};
 use crate::{error::ApiError, state::Api};
 use axum::{
     body::Body,

@@ -34,10 +34,8 @@ impl Api {
             if lines == 0 {
                 return Ok(());
             }
-            let end = AuditHead {
-                position: head.position.unsigned_abs(),
-                sha256: Hex(&head.sha256).to_string(),
-            };
+            let end =
+                AuditHead { position: head.position.unsigned_abs(), sha256: Hex(&head.sha256).to_string() };
             self.commit(tx, vec![OutboxMessage::feed(&end)]).await?;
         }
     }

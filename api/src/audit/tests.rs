@@ -86,7 +86,12 @@ async fn examples(test: &TestApi) -> Vec<Example> {
             &[&class],
             json!({ "studentId": other }),
         ),
-        example(("DELETE", "/api/v1/classes/{id}/students/{studentId}"), &teacher, &[&class, &other], json!({})),
+        example(
+            ("DELETE", "/api/v1/classes/{id}/students/{studentId}"),
+            &teacher,
+            &[&class, &other],
+            json!({}),
+        ),
         example(("PUT", "/api/v1/classes/{id}/cameras/{cameraId}"), &admin, &[&class, &camera], json!({})),
         example(("DELETE", "/api/v1/classes/{id}/cameras/{cameraId}"), &admin, &[&class, &camera], json!({})),
         example(("POST", "/api/v1/cameras"), &admin, &[], json!({ "name": "Gate" })),
@@ -102,6 +107,10 @@ async fn examples(test: &TestApi) -> Vec<Example> {
         example(("PUT", "/api/v1/sessions/{id}/start"), &teacher, &[&school.session], json!({})),
         example(("POST", "/api/v1/sessions/{id}/qr"), &teacher, &[&school.session], json!({})),
         example(("PUT", "/api/v1/sessions/{id}/end"), &teacher, &[&school.session], json!({})),
+        example(("POST", "/api/v1/admin/config-org"), &admin, &[], json!({ "locale": "de-AT" })),
+        example(("PATCH", "/api/v1/admin/config-org"), &admin, &[], json!({ "timeZone": "Europe/Vienna" })),
+        example(("POST", "/api/v1/admin/system-config"), &admin, &[], json!({ "lockSeconds": 60 })),
+        example(("PATCH", "/api/v1/admin/system-config"), &admin, &[], json!({ "lockSeconds": null })),
         example(("GET", "/api/v1/reviews"), &teacher, &[], Value::Null),
         example(("DELETE", "/api/v1/students/{id}"), &admin, &[&other], json!({})),
         example(("DELETE", "/api/v1/users/{id}"), &admin, &[&school.operator], json!({})),
@@ -145,8 +154,11 @@ async fn every_route_leaves_what_its_row_says() {
         assert!(line["requestId"].is_string() && line["details"]["address"].is_string(), "{rule:?}: {line}");
         called.insert(rule);
     }
-    let wanted: BTreeSet<_> =
-        RULES.iter().filter(|rule| rule.audited != Audited::No).map(|rule| (rule.method, rule.path)).collect();
+    let wanted: BTreeSet<_> = RULES
+        .iter()
+        .filter(|rule| rule.audited != Audited::No)
+        .map(|rule| (rule.method, rule.path))
+        .collect();
     assert_eq!(called, wanted);
 }
 
@@ -211,7 +223,10 @@ async fn refusals_are_on_record_and_a_flood_is_one_line() {
     assert_eq!(lines(&test).await, before + 1);
     let line = newest(&test).await;
     assert_eq!((&line["action"], &line["outcome"]), (&json!("access.refused"), &json!("refused")));
-    assert_eq!((&line["actorId"], &line["targetId"]), (&json!(test.school.student), &json!("GET /api/v1/users")));
+    assert_eq!(
+        (&line["actorId"], &line["targetId"]),
+        (&json!(test.school.student), &json!("GET /api/v1/users"))
+    );
     assert_eq!(line["details"]["reason"], "your role may not do this");
 
     test.teacher().get(&foreign).await.refused(403, "AUTH_UNAUTHORIZED");
@@ -226,7 +241,8 @@ async fn refusals_are_on_record_and_a_flood_is_one_line() {
     test.student().get("/api/v1/users").await.refused(403, "AUTH_UNAUTHORIZED");
     let of_student = format!("/api/v1/audit/logs?actor={}&outcome=refused", test.school.student);
     let listed = test.admin().get(&of_student).await;
-    let counts: Vec<_> = listed.data()["logs"].as_array().unwrap().iter().map(|l| &l["occurrences"]).collect();
+    let counts: Vec<_> =
+        listed.data()["logs"].as_array().unwrap().iter().map(|l| &l["occurrences"]).collect();
     assert_eq!(listed.body["meta"]["total"], 3);
     assert!(counts.contains(&&json!(19)), "{counts:?}");
 }

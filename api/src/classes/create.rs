@@ -2,6 +2,7 @@
 
 use super::{ClassBody, ClassData, find, must_teach};
 use crate::{
+    admin::OrganisationConfig,
     audit::{Act, Audit},
     extract::{Body, Caller},
     reply::Reply,
@@ -67,6 +68,8 @@ pub(crate) async fn create_class(
         created_at: api.clock().now(),
     };
     classes::create(&mut tx, &class).await?;
+    let rules = OrganisationConfig::of_new_classes(&api, &mut tx).await?;
+    classes::set_settings(&mut tx, class.id, rules, class.created_at).await?;
     let class = ClassBody::from(find(&mut tx, class.id).await?);
     audit.record(&mut tx, Act::of("class.created", class.id).after(&class)).await?;
     api.commit(tx, vec![]).await?;

@@ -6,8 +6,8 @@ use super::{
 };
 use crate::{
     access::owns_class,
-    audit::{Act, Audit},
     ask::{Asked, IdempotencyKey, Pending, mismatched, trace_headers},
+    audit::{Act, Audit},
     classes,
     error::ApiError,
     extract::{Body, Caller},

@@ -2,8 +2,8 @@
 
 use super::find;
 use crate::{
-    audit::{Act, Audit},
     ask::{Asked, IdempotencyKey, Pending, mismatched, trace_headers},
+    audit::{Act, Audit},
     error::ApiError,
     extract::Caller,
     state::Api,
@@ -61,7 +61,9 @@ pub(crate) async fn erase_faces(
     let mut db = api.connection().await?;
     find(&mut db, id).await?;
     let request_id = key.request_id(&api, &caller, RequestKind::EraseFaces.name(), id.0.as_bytes());
-    audit.record(&mut db, Act::of("faces.erasure_asked", id).after(&json!({ "requestId": request_id }))).await?;
+    audit
+        .record(&mut db, Act::of("faces.erasure_asked", id).after(&json!({ "requestId": request_id })))
+        .await?;
     drop(db);
     let mut headers = trace_headers();
     headers.push((REQUEST_ID, request_id.to_string()));

@@ -2,8 +2,8 @@
 
 use super::find;
 use crate::{
-    audit::{Act, Audit},
     ask::{Asked, IdempotencyKey, Pending, mismatched, trace_headers},
+    audit::{Act, Audit},
     config::ApiConfig,
     error::ApiError,
     extract::Caller,

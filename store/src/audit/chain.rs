@@ -249,7 +249,11 @@ pub async fn verify(conn: &mut PgConnection) -> Result<Verified, StoreError> {
         for line in &lines {
             if let Err(fault) = follower.follow(line) {
                 let claimed = line.seal.map_or(0, |seal| seal.position);
-                return Ok(Verified { head: follower.head(), erased, fault: Some((line.id, claimed, fault)) });
+                return Ok(Verified {
+                    head: follower.head(),
+                    erased,
+                    fault: Some((line.id, claimed, fault)),
+                });
             }
             erased += u64::from(line.details_sha256.is_some() && line.entry.details.is_none());
         }
