@@ -143,7 +143,8 @@ impl Bus {
         let infos: Vec<consumer::Info> =
             handle.consumers().try_collect().await.map_err(BusError::broker(operation()))?;
         // Tails are consumers too, without a durable name.
-        let durable = infos.into_iter().filter_map(|info| Some((info.config.durable_name.clone()?, info.into())));
+        let durable =
+            infos.into_iter().filter_map(|info| Some((info.config.durable_name.clone()?, info.into())));
         Ok(durable.collect())
     }
 

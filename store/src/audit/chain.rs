@@ -368,6 +368,7 @@ mod tests {
     #[test]
     fn the_hash_is_pinned() {
         let seal = chain()[0].seal.unwrap();
-        assert_eq!(Hex(&seal.sha256).to_string(), "");
+        let pinned = "233b778497bd678d3b91e7e428b078f30ef956b1d773aae4f4ea9ae604df31ba";
+        assert_eq!(Hex(&seal.sha256).to_string(), pinned);
     }
 }
