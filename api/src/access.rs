@@ -134,8 +134,9 @@ const fn rule(method: &'static str, path: &'static str, who: Who, ownership: Own
 pub const RULES: &[Rule] = &[
     rule("POST",   "/api/v1/auth/login",                        Who::Anyone,                 Ownership::Any),
     rule("POST",   "/api/v1/auth/register",                     Who::Anyone,                 Ownership::Narrowed),
-    rule("POST",   "/api/v1/auth/refresh",                      Who::Anyone,                 Ownership::Narrowed),
-    rule("POST",   "/api/v1/auth/logout",                       Who::Anyone,                 Ownership::Narrowed),
+    // What goes on with a sign-in that is on record.
+    rule("POST",   "/api/v1/auth/refresh",                      Who::Anyone,                 Ownership::Narrowed).audited(Audited::No),
+    rule("POST",   "/api/v1/auth/logout",                       Who::Anyone,                 Ownership::Narrowed).audited(Audited::No),
     rule("GET",    "/api/v1/auth/oidc",                         Who::Anyone,                 Ownership::Any),
     rule("GET",    "/api/v1/auth/oidc/{provider}/start",        Who::Anyone,                 Ownership::Any),
     rule("GET",    "/api/v1/auth/oidc/{provider}/callback",     Who::Anyone,                 Ownership::Any),
@@ -257,7 +258,7 @@ pub(crate) async fn enforce(
         let reason = answer.extensions().get::<Problem>();
         api.record_refusal(audit.refusal(rule, &asked, reason)).await;
     }
-    audit.check(rule, answer.status());
+    audit.check(rule, &answer);
     Ok(answer)
 }
 

@@ -269,7 +269,7 @@ impl Api {
     }
 
     /// Publishes what `cause` left. A failure is no failure of the call: the sweeper will do it.
-    async fn deliver(&self, cause: Uuid) {
+    pub(crate) async fn deliver(&self, cause: Uuid) {
         let bus = self.bus().clone();
         let publish = async move |message| publish(&bus, message).await;
         if let Err(error) = outbox::deliver(&self.0.deps.pool, cause, publish).await {

@@ -1,8 +1,8 @@
 //! What a handler records.
 
-use crate::{access::Rule, error::ApiError, state::Api};
-use axum::{RequestExt, extract::FromRequestParts};
-use http::{StatusCode, request::Parts};
+use crate::{access::Rule, error::ApiError, idempotency::REPLAYED, state::Api};
+use axum::{RequestExt, extract::FromRequestParts, response::Response};
+use http::request::Parts;
 use rollcall_schemas::id::UserId;
 use rollcall_service::{
     auth::Principal,
@@ -88,7 +88,7 @@ pub(crate) struct Audit {
     trace_id: Option<String>,
     clock: Clock,
     entropy: Entropy,
-    /// Whether the call has left a line.
+    /// Whether the call has left its lines.
     has_recorded: Arc<AtomicBool>,
 }
 
@@ -147,10 +147,18 @@ impl Audit {
         self.entry("access.refused", Outcome::Refused, target, json!({ "path": path, "reason": reason }))
     }
 
+    /// A call that could have changed something and did not, such as a trial run, leaves nothing.
+    pub(crate) fn changed_nothing(&self) {
+        self.has_recorded.store(true, Ordering::Relaxed);
+    }
+
     /// Says so when a call that must leave a line has left none: that is a handler of ours that forgot it.
-    pub(crate) fn check(&self, rule: &Rule, status: StatusCode) {
+    pub(crate) fn check(&self, rule: &Rule, answer: &Response) {
         let is_on_record = self.has_recorded.load(Ordering::Relaxed);
-        let is_missing = rule.audited.leaves_a_line() && status.is_success() && !is_on_record;
+        // A repeated call is answered as the first was, and the first is on record.
+        let is_first = !answer.headers().contains_key(REPLAYED);
+        let must_be = rule.audited.leaves_a_line() && answer.status().is_success() && is_first;
+        let is_missing = must_be && !is_on_record;
         debug_assert!(!is_missing, "{} {} left nothing in the audit", rule.method, rule.path);
         if is_missing {
             tracing::error!(method = rule.method, route = rule.path, "a call left nothing in the audit");

@@ -6,8 +6,9 @@
 use crate::{error::ApiError, state::Api};
 use rollcall_schemas::feed::AuditHead;
 use rollcall_store::{
+    StoreError,
     audit::chain::{self, Hex},
-    outbox::OutboxMessage,
+    outbox::{self, OutboxMessage},
 };
 use std::time::Duration;
 
@@ -36,7 +37,12 @@ impl Api {
             }
             let end =
                 AuditHead { position: head.position.unsigned_abs(), sha256: Hex(&head.sha256).to_string() };
-            self.commit(tx, vec![OutboxMessage::feed(&end)]).await?;
+            // The cause is the message's own id: nothing is drawn here.
+            let told = OutboxMessage::feed(&end);
+            let cause = told.id;
+            outbox::enqueue(&mut tx, cause, self.clock().now(), &[told]).await?;
+            tx.commit().await.map_err(StoreError::from)?;
+            self.deliver(cause).await;
         }
     }
 }

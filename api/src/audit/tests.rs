@@ -1,7 +1,7 @@
 //! What each route leaves, and how it is read.
 
 use crate::{
-    ApiConfig,
+    ApiConfig, Registration,
     access::{Audited, RULES, Rule},
     testing::{PASSWORD, SOON, TestApi},
 };
@@ -52,6 +52,10 @@ async fn examples(test: &TestApi) -> Vec<Example> {
     let new_key = json!({ "name": "Timetable", "scopes": ["people:read"] });
     let made = admin.post("/api/v1/api-keys", &new_key).await;
     let integration = made.data()["keyId"].as_str().unwrap().to_owned();
+    let made = admin
+        .post("/api/v1/admin/operators", &json!({ "email": "one@school.example", "fullName": "One" }))
+        .await;
+    let operator = made.data()["operator"]["id"].as_str().unwrap().to_owned();
     let sign_in = json!({ "email": "admin@school.example", "password": PASSWORD });
     let new_user = |email: &str| json!({ "email": email, "fullName": "Neo", "role": "teacher" });
     let new_student = json!({ "email": "stu@school.example", "fullName": "Stu" });
@@ -64,9 +68,36 @@ async fn examples(test: &TestApi) -> Vec<Example> {
     };
     vec![
         example(("POST", "/api/v1/auth/login"), &nobody, &[], sign_in),
+        example(
+            ("POST", "/api/v1/auth/register"),
+            &nobody,
+            &[],
+            json!({ "email": "reg@school.example", "fullName": "Reg", "password": PASSWORD }),
+        ),
+        example(("POST", "/api/v1/auth/invitations"), &admin, &[], json!({ "role": "teacher" })),
+        example(
+            ("PUT", "/api/v1/auth/password"),
+            &admin,
+            &[],
+            json!({ "currentPassword": PASSWORD, "newPassword": "Another-horse-2" }),
+        ),
         example(("POST", "/api/v1/users"), &admin, &[], new_user("neo@school.example")),
         example(("PUT", "/api/v1/users/profile"), &teacher, &[], json!({ "fullName": "Tom T" })),
         example(("PUT", "/api/v1/users/{id}"), &admin, &[&school.operator], json!({ "fullName": "O" })),
+        example(
+            ("POST", "/api/v1/users/import"),
+            &admin,
+            &[],
+            json!("email,fullName,role\nimp@school.example,Imp,teacher\n"),
+        ),
+        example(
+            ("POST", "/api/v1/admin/operators"),
+            &admin,
+            &[],
+            json!({ "email": "op@school.example", "fullName": "Op" }),
+        ),
+        example(("PUT", "/api/v1/admin/operators/{id}"), &admin, &[&operator], json!({ "fullName": "Opus" })),
+        example(("DELETE", "/api/v1/admin/operators/{id}"), &admin, &[&operator], json!({})),
         example(("POST", "/api/v1/students"), &admin, &[], new_student),
         example(("PUT", "/api/v1/students/{id}"), &admin, &[&other], json!({ "fullName": "Sven S" })),
         example(
@@ -113,6 +144,7 @@ async fn examples(test: &TestApi) -> Vec<Example> {
         example(("PATCH", "/api/v1/admin/system-config"), &admin, &[], json!({ "lockSeconds": null })),
         example(("GET", "/api/v1/reviews"), &teacher, &[], Value::Null),
         example(("DELETE", "/api/v1/students/{id}"), &admin, &[&other], json!({})),
+        example(("POST", "/api/v1/users/{id}/restore"), &admin, &[&other], json!({})),
         example(("DELETE", "/api/v1/users/{id}"), &admin, &[&school.operator], json!({})),
         example(("DELETE", "/api/v1/classes/{id}"), &teacher, &[&class], json!({})),
     ]
@@ -135,7 +167,8 @@ fn accept_photos(test: &TestApi) {
 
 #[tokio::test]
 async fn every_route_leaves_what_its_row_says() {
-    let test = TestApi::start().await;
+    let open = ApiConfig { registration: Registration::Open, ..ApiConfig::default() };
+    let test = TestApi::start_with(open).await;
     test.start_attendance_worker();
     accept_photos(&test);
     let mut called = BTreeSet::new();
@@ -144,7 +177,10 @@ async fn every_route_leaves_what_its_row_says() {
         let method: Method = rule.0.parse().unwrap();
         let answer = match rule.0 {
             "GET" | "DELETE" => client.send(method, &path, None).await,
-            _ => client.send_json(method, &path, &body).await,
+            _ => match body.as_str() {
+                Some(file) => client.send(method, &path, Some(("text/csv", file.into()))).await,
+                None => client.send_json(method, &path, &body).await,
+            },
         };
         answer.data();
         assert_eq!(lines(&test).await, before + 1, "{rule:?} leaves one line");

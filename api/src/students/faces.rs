@@ -12,7 +12,7 @@ use crate::{
 };
 use axum::{
     body::Bytes,
-    extract::State,
+    extract::{FromRequestParts, State},
     response::{IntoResponse, Response},
 };
 use futures::future::try_join_all;
@@ -74,6 +74,14 @@ enum PhotoStatus {
     Pending,
 }
 
+/// Who asks, and under which key.
+#[derive(FromRequestParts)]
+pub(crate) struct Asker {
+    caller: Caller,
+    audit: Audit,
+    key: IdempotencyKey,
+}
+
 /// Enrol a student's face from 3 to 5 photographs.
 ///
 /// As `multipart/form-data` with a part `images` for each, or as JSON with data URLs. Each is answered on its own. The
@@ -97,10 +105,8 @@ enum PhotoStatus {
 )]
 pub(crate) async fn enrol_faces(
     State(api): State<Api>,
-    caller: Caller,
-    audit: Audit,
+    Asker { caller, audit, key }: Asker,
     Path(id): Path<UserId>,
-    key: IdempotencyKey,
     Photos(images): Photos,
 ) -> Result<Response, ApiError> {
     if !PHOTOS.contains(&images.len()) {
