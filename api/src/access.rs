@@ -4,7 +4,7 @@
 //! alone. What a row grants is said by [`Rule::grant`]: roles come first, then ownership of what the path names. What a
 //! list, a body or a stream names is narrowed by its handler, and the row says so.
 
-use crate::{error::ApiError, extract::Caller, state::Api};
+use crate::{audit::Audit, error::ApiError, extract::Caller, state::Api};
 use axum::{
     extract::{MatchedPath, RawPathParams, Request, State},
     middleware::Next,
@@ -12,7 +12,7 @@ use axum::{
 };
 use http::{HeaderValue, Method, StatusCode, header::ALLOW};
 use rollcall_schemas::{
-    access::{Grant, Ownership, Rule, Who},
+    access::{Audited, Grant, Ownership, Rule, Who},
     id::{ClassId, SessionId, UserId},
     role::Role::{self, Admin, Operator, Student, Teacher},
     scope::Scope::{AttendanceRead, ClassesRead, EventsRead, PeopleRead, PeopleWrite},
@@ -27,6 +27,7 @@ const STAFF: Who = Who::Users(&[Admin, Operator]);
 const TEACHING: Who = Who::Users(&[Admin, Teacher]);
 const STAFF_AND_TEACHERS: Who = Who::Users(&[Admin, Operator, Teacher]);
 
+/// A row. What is not a `GET` is a write, unless the row says otherwise.
 const fn rule(method: &'static str, path: &'static str, who: Who, ownership: Ownership) -> Rule {
     Rule::new(method, path, who, ownership)
 }
@@ -36,8 +37,9 @@ const fn rule(method: &'static str, path: &'static str, who: Who, ownership: Own
 pub const RULES: &[Rule] = &[
     rule("POST",   "/api/v1/auth/login",                        Who::Anyone,                 Ownership::Any),
     rule("POST",   "/api/v1/auth/register",                     Who::Anyone,                 Ownership::Narrowed),
-    rule("POST",   "/api/v1/auth/refresh",                      Who::Anyone,                 Ownership::Narrowed),
-    rule("POST",   "/api/v1/auth/logout",                       Who::Anyone,                 Ownership::Narrowed),
+    // What goes on with a sign-in that is on record.
+    rule("POST",   "/api/v1/auth/refresh",                      Who::Anyone,                 Ownership::Narrowed).audited(Audited::No),
+    rule("POST",   "/api/v1/auth/logout",                       Who::Anyone,                 Ownership::Narrowed).audited(Audited::No),
     rule("GET",    "/api/v1/auth/oidc",                         Who::Anyone,                 Ownership::Any),
     rule("GET",    "/api/v1/auth/oidc/{provider}/start",        Who::Anyone,                 Ownership::Any),
     rule("GET",    "/api/v1/auth/oidc/{provider}/callback",     Who::Anyone,                 Ownership::Any),
@@ -115,9 +117,19 @@ pub const RULES: &[Rule] = &[
 
     rule("GET",    "/api/v1/attendance/session/{id}",           STAFF_AND_TEACHERS,          Ownership::Session("id")).or_key(AttendanceRead),
     rule("GET",    "/api/v1/attendance/student/{id}",           EVERYBODY,                   Ownership::Person("id")).or_key(AttendanceRead),
-    rule("GET",    "/api/v1/reviews",                           STAFF_AND_TEACHERS,          Ownership::Narrowed),
+    rule("GET",    "/api/v1/reviews",                           STAFF_AND_TEACHERS,          Ownership::Narrowed).audited(Audited::BiometricRead),
     rule("GET",    "/api/v1/events",                            EVERYBODY,                   Ownership::Narrowed).or_key(EventsRead),
     rule("GET",    "/api/v1/requests/{id}",                     EVERYBODY,                   Ownership::Narrowed),
+
+    rule("GET",    "/api/v1/admin/config-org",                  ADMIN,                       Ownership::Any),
+    rule("POST",   "/api/v1/admin/config-org",                  ADMIN,                       Ownership::Any),
+    rule("PATCH",  "/api/v1/admin/config-org",                  ADMIN,                       Ownership::Any),
+    rule("GET",    "/api/v1/admin/system-config",               ADMIN,                       Ownership::Any),
+    rule("POST",   "/api/v1/admin/system-config",               ADMIN,                       Ownership::Any),
+    rule("PATCH",  "/api/v1/admin/system-config",               ADMIN,                       Ownership::Any),
+    rule("GET",    "/api/v1/admin/system-health",               ADMIN,                       Ownership::Any),
+    rule("GET",    "/api/v1/system/health",                     STAFF,                       Ownership::Any),
+    rule("GET",    "/api/v1/audit/logs",                        ADMIN,                       Ownership::Any),
 ];
 
 /// Lets a call through to its handler, with its [`Caller`], or refuses it.
@@ -130,22 +142,50 @@ pub(crate) async fn enforce(
 ) -> Result<Response, ApiError> {
     let method = if request.method() == Method::HEAD { &Method::GET } else { request.method() };
     let Some(rule) = find(method, path.as_str()) else { return Ok(not_a_route(path.as_str())) };
-    if rule.who != Who::Anyone {
-        let caller = match Authenticated::caller(&request)? {
-            Principal::User(user) => Caller::User(user),
-            Principal::Integration(key) => Caller::Integration(key),
-            Principal::Camera(_) => {
-                return Err(Problem::forbidden("a camera may only push its own frames").into());
+    let principal = match rule.who {
+        Who::Anyone => None,
+        Who::Users(_) | Who::UsersAndCameras(_) => Some(Authenticated::caller(&request)?),
+    };
+    let audit = Audit::begin(&api, principal.as_ref(), &mut request).await;
+    let asked = request.uri().path().to_owned();
+    let answer = match admit(&api, rule, principal, &parameters).await {
+        Ok(caller) => {
+            if let Some(caller) = caller {
+                request.extensions_mut().insert(caller);
             }
-        };
-        match rule.grant(caller.principal()) {
-            Grant::Refused => return Err(refusal(rule, &caller).into()),
-            Grant::Own => check_ownership(&api, rule.ownership, &caller, &parameters).await?,
-            Grant::Narrowed | Grant::Full => {}
+            next.run(request).await
         }
-        request.extensions_mut().insert(caller);
+        Err(error) => error.into_response(),
+    };
+    if answer.status() == StatusCode::FORBIDDEN {
+        let reason = answer.extensions().get::<Problem>();
+        api.record_refusal(audit.refusal(rule, &asked, reason)).await;
     }
-    Ok(next.run(request).await)
+    audit.check(rule, &answer);
+    Ok(answer)
+}
+
+/// The caller that a rule lets in; nobody where it asks for nobody.
+async fn admit(
+    api: &Api,
+    rule: &Rule,
+    principal: Option<Principal>,
+    parameters: &RawPathParams,
+) -> Result<Option<Caller>, ApiError> {
+    let Some(principal) = principal else { return Ok(None) };
+    let caller = match principal {
+        Principal::User(user) => Caller::User(user),
+        Principal::Integration(key) => Caller::Integration(key),
+        Principal::Camera(_) => {
+            return Err(Problem::forbidden("a camera may only push its own frames").into());
+        }
+    };
+    match rule.grant(caller.principal()) {
+        Grant::Refused => return Err(refusal(rule, &caller).into()),
+        Grant::Own => check_ownership(api, rule.ownership, &caller, parameters).await?,
+        Grant::Narrowed | Grant::Full => {}
+    }
+    Ok(Some(caller))
 }
 
 pub(crate) fn find(method: &Method, path: &str) -> Option<&'static Rule> {

@@ -95,7 +95,7 @@ impl Api {
     /// # Errors
     /// The refusal, if that is the answer; or that nobody can be asked at present.
     pub(crate) async fn ask(&self, question: Message, request: RequestId) -> Result<Asked, ApiError> {
-        match self.bus().ask(question, request, self.config().ask_deadline()).await {
+        match self.bus().ask(question, request, self.settings().now().ask_deadline()).await {
             Ok(outcome) => match outcome.result {
                 OutcomeResult::Succeeded { answer } => Ok(Asked::Answered(answer)),
                 OutcomeResult::Failed(refusal) => Err(ApiError::refused(refusal)),

@@ -12,9 +12,11 @@ use rollcall_service::{
 };
 use rollcall_store::{
     PgConnection, Pool, Postgres, StoreError,
+    audit::{self, Actor, Details, Entry, Outcome, Target},
     organisations::{self, Organisation},
     users::{self, NewUser},
 };
+use serde_json::json;
 
 /// An account to be made without being signed in.
 pub struct FirstUser {
@@ -89,8 +91,25 @@ pub async fn create_user(
         created_at: clock.now(),
     };
     users::create(&mut tx, &new).await?;
+    audit::append(&mut tx, &line(&new, entropy)).await?;
     tx.commit().await.map_err(StoreError::from)?;
     Ok(new.id)
+}
+
+/// What the audit says of an account that was made from the command line.
+fn line(user: &NewUser, entropy: &Entropy) -> Entry {
+    let after = json!({ "email": user.email, "fullName": user.full_name, "role": user.role });
+    Entry {
+        at: user.created_at,
+        actor: Actor::Cli,
+        action: "user.created".into(),
+        outcome: Outcome::Done,
+        target: Target { kind: "user".into(), id: Some(user.id.to_string()) },
+        occurrences: 1,
+        request_id: None,
+        trace_id: None,
+        details: Some(Details::new(entropy.bytes(), &json!({ "after": after }))),
+    }
 }
 
 /// The organisation that is there, or a new one.

@@ -64,10 +64,6 @@ impl Default for ApiConfig {
 }
 
 impl ApiConfig {
-    pub(crate) fn ask_deadline(&self) -> Duration {
-        Duration::from_millis(self.ask_deadline_ms)
-    }
-
     pub(crate) fn keep_alive(&self) -> Duration {
         Duration::from_secs(u64::from(self.keep_alive_s.max(1)))
     }

@@ -52,7 +52,8 @@ where
     }
 }
 
-fn validate(body: &impl Validate<Context = ()>) -> Result<(), Problem> {
+/// Names each field that breaks a rule.
+pub(crate) fn validate(body: &impl Validate<Context = ()>) -> Result<(), Problem> {
     body.validate().map_err(|report| {
         Problem::validation(
             report.iter().map(|(path, error)| (camel_case(&path.to_string()), error.to_string())),

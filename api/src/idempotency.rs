@@ -32,7 +32,7 @@ const ABANDONED_AFTER: TimeDelta = TimeDelta::minutes(5);
 /// When to come back while the first call is under way.
 const UNDER_WAY: Duration = Duration::from_secs(1);
 /// Says that an answer is the one of an earlier call.
-const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+pub(crate) const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 const PURGE_AT_MOST: i64 = 500;
 
 /// Carries a call out once, if it has a key and its row wants it.

@@ -15,11 +15,13 @@
 
 pub mod access;
 
+mod admin;
 mod api_keys;
 mod ask;
 #[cfg(test)]
 mod attacks;
 mod attendance;
+mod audit;
 mod auth;
 pub mod bootstrap;
 mod caching;
@@ -44,10 +46,12 @@ mod signing;
 mod state;
 mod status;
 mod students;
+mod system;
 #[cfg(test)]
 mod testing;
 mod users;
 
+pub use audit::{ExportError, ExportFormat, export as export_audit};
 pub use auth::{CreateAccounts, OidcConfig, OidcProvider};
 pub use bootstrap::{BootstrapError, FirstUser, create_user};
 pub use config::{ApiConfig, Registration};
@@ -79,6 +83,9 @@ fn routes(config: &ApiConfig) -> OpenApiRouter<Api> {
         .merge(api_keys::routes())
         .merge(sessions::routes())
         .merge(attendance::routes())
+        .merge(admin::routes())
+        .merge(audit::routes())
+        .merge(system::routes())
         .merge(events::routes())
         .merge(requests::routes())
         .merge(status::routes())

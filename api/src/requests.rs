@@ -1,6 +1,11 @@
 //! `GET /requests/{id}`: the outcome of a call that was answered with `202`.
 
-use crate::{error::ApiError, extract::Caller, state::Api};
+use crate::{
+    audit::{Act, Audit},
+    error::ApiError,
+    extract::Caller,
+    state::Api,
+};
 use axum::{
     extract::State,
     response::{IntoResponse, Response},
@@ -9,7 +14,7 @@ use chrono::{DateTime, Utc};
 use http::{HeaderValue, header::RETRY_AFTER};
 use rollcall_schemas::{
     id::RequestId,
-    outcome::{Outcome, OutcomeResult},
+    outcome::{Answer, Outcome, OutcomeResult},
     role::Role,
 };
 use rollcall_service::http::{Path, Problem, Success, SuccessEnvelope};
@@ -72,6 +77,7 @@ impl From<Outcome> for RequestData {
 pub(crate) async fn get_request(
     State(api): State<Api>,
     caller: Caller,
+    audit: Audit,
     Path(request_id): Path<RequestId>,
 ) -> Result<Response, ApiError> {
     let Some(outcome) = api.bus().outcome(request_id).await? else {
@@ -88,6 +94,10 @@ pub(crate) async fn get_request(
     };
     if outcome.caller != caller.id() && !matches!(caller.role(), Role::Admin | Role::Operator) {
         return Err(Problem::forbidden("this request is not yours").into());
+    }
+    // The answer names people by their faces.
+    if let OutcomeResult::Succeeded { answer: Answer::Recognition(_) } = outcome.result {
+        audit.record(&mut *api.connection().await?, Act::of("recognition.read", request_id)).await?;
     }
     Ok(Success::ok(RequestData::from(outcome)).into_response())
 }

@@ -2,7 +2,9 @@
 //! events.
 
 use crate::{
+    admin::{SystemConfig, SystemSettings},
     api_keys::{NoteKeyUses, note_own_uses},
+    audit::Refusals,
     auth::{self, Providers, Turns},
     config::ApiConfig,
     error::ApiError,
@@ -11,7 +13,7 @@ use crate::{
     passwords::Passwords,
     signing::Signing,
 };
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use rollcall_bus::{Bus, BusError, Feed, Message, PublishError};
 use rollcall_schemas::{feed::AuthEntry, header};
 use rollcall_service::{
@@ -97,6 +99,9 @@ struct Inner {
     keys: Feed<AuthEntry>,
     authenticator: Authenticator,
     events: EventHub,
+    refusals: Refusals,
+    settings: SystemSettings,
+    started_at: DateTime<Utc>,
 }
 
 impl Api {
@@ -113,6 +118,8 @@ impl Api {
         let find = move |key: &str| known.get(key).map(|entry| entry.fact.clone());
         let authenticator = Authenticator::new(find, deps.token.clone(), deps.clock.clone());
         let events = EventHub::start(deps.bus.clone(), deps.pool.clone(), lifecycle).await?;
+        let started_at = deps.clock.now();
+        let settings = SystemSettings::new(SystemConfig::of(&config));
         let api = Self(Arc::new(Inner {
             config,
             deps,
@@ -123,6 +130,9 @@ impl Api {
             keys,
             authenticator,
             events,
+            refusals: Refusals::default(),
+            settings,
+            started_at,
         }));
         api.register_health();
         api.spawn(lifecycle);
@@ -193,6 +203,24 @@ impl Api {
         &self.0.events
     }
 
+    /// What an administrator configured, as far as this process has followed.
+    pub(crate) fn settings(&self) -> &SystemSettings {
+        &self.0.settings
+    }
+
+    pub(crate) fn started_at(&self) -> DateTime<Utc> {
+        self.0.started_at
+    }
+
+    pub(crate) fn refusals(&self) -> &Refusals {
+        &self.0.refusals
+    }
+
+    /// The database, for answers that go on reading it while they are sent.
+    pub(crate) fn pool(&self) -> &Pool<Postgres> {
+        &self.0.deps.pool
+    }
+
     /// What everybody who verifies knows of keys.
     pub(crate) fn keys(&self) -> &Feed<AuthEntry> {
         &self.0.keys
@@ -241,7 +269,7 @@ impl Api {
     }
 
     /// Publishes what `cause` left. A failure is no failure of the call: the sweeper will do it.
-    async fn deliver(&self, cause: Uuid) {
+    pub(crate) async fn deliver(&self, cause: Uuid) {
         let bus = self.bus().clone();
         let publish = async move |message| publish(&bus, message).await;
         if let Err(error) = outbox::deliver(&self.0.deps.pool, cause, publish).await {
@@ -299,6 +327,21 @@ impl Api {
         let (api, stop) = (self.clone(), lifecycle.soft_stop());
         lifecycle.spawn("own-key-uses", async move {
             api.note_uses(stop).await;
+            Ok::<_, Infallible>(())
+        });
+        let (api, stop) = (self.clone(), lifecycle.soft_stop());
+        lifecycle.spawn("settings", async move {
+            stop.run_until_cancelled(api.follow_settings(stop.clone())).await;
+            Ok::<_, Infallible>(())
+        });
+        let (api, stop) = (self.clone(), lifecycle.soft_stop());
+        lifecycle.spawn("audit", async move {
+            stop.run_until_cancelled(api.seal_audit()).await;
+            Ok::<_, Infallible>(())
+        });
+        let (api, stop) = (self.clone(), lifecycle.soft_stop());
+        lifecycle.spawn("refusals", async move {
+            api.write_refusals_until(stop).await;
             Ok::<_, Infallible>(())
         });
     }

@@ -106,11 +106,11 @@ impl TestApi {
         Self { api, bus, clock, database_url: database_url.to_owned(), lifecycle, edge, school }
     }
 
-    /// Starts another api on the same database and another log.
-    pub(crate) async fn start_another(&self, bus: Bus) {
+    /// Starts another api on the same database, and on this log or another.
+    pub(crate) async fn start_another(&self, bus: Bus) -> Api {
         let pool = rollcall_store::open(&self.database_url, 8).unwrap();
         let deps = deps(pool, bus, self.clock.clone(), Entropy::seeded(13));
-        start_api(ApiConfig::default(), deps, &self.lifecycle).await;
+        start_api(ApiConfig::default(), deps, &self.lifecycle).await
     }
 
     /// A client with a fresh token of this person.
@@ -187,17 +187,21 @@ impl TestApi {
 }
 
 fn deps(pool: Pool<Postgres>, bus: Bus, clock: Clock, entropy: Entropy) -> ApiDeps {
-    // Tests call more often than anybody.
-    let limits = LimitsConfig::uniform("60000/min burst 60000".parse().unwrap());
     ApiDeps {
         pool,
         bus,
         clock,
         entropy,
         token: TokenConfig::default(),
-        limiter: Limiter::new(limits, &Entropy::seeded(8)),
+        limiter: generous(),
         health: HealthRegistry::default(),
     }
+}
+
+/// Tests call more often than anybody.
+fn generous() -> Limiter {
+    let limits = LimitsConfig::uniform("60000/min burst 60000".parse().unwrap());
+    Limiter::new(limits, &Entropy::seeded(8))
 }
 
 /// The routes of ingest, which knows its feeds. No worker answers a scan here, so nobody waits for one.
@@ -205,7 +209,7 @@ async fn start_ingest(bus: Bus, clock: Clock, lifecycle: &Lifecycle) -> OpenApiR
     let health = HealthRegistry::default();
     let (tokens, entropy) = (TokenConfig::default(), Entropy::seeded(8));
     let config = IngestConfig { scan_deadline_ms: 50, ..IngestConfig::default() };
-    let deps = IngestDeps { bus, tokens, clock, entropy, health: health.clone() };
+    let deps = IngestDeps { bus, tokens, clock, entropy, limiter: generous(), health: health.clone() };
     let door = rollcall_ingest::start(config, deps, lifecycle);
     let knows = || async { health.dependencies().await.iter().all(|part| part.ready).then_some(()) };
     eventually("ingest knows its feeds", SOON, knows).await;

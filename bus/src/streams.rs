@@ -4,13 +4,13 @@
 use crate::{Bus, BusError, Delivery};
 use async_nats::jetstream::{
     self,
-    consumer::PullConsumer,
+    consumer::{self, PullConsumer},
     stream::{Config, DirectGetErrorKind, DiscardPolicy, RetentionPolicy, StorageType},
 };
 use chrono::{DateTime, Utc};
 use futures::TryStreamExt;
 use rollcall_schemas::subject::{Stream, Subject};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// What a stream holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +38,19 @@ pub struct ConsumerState {
     pub in_flight: u64,
     /// Every message up to this sequence is settled.
     pub settled_sequence: u64,
+    /// Calls of workers that wait for messages: none while nobody is there, and while everybody who is there is busy.
+    pub waiting: u64,
+}
+
+impl From<consumer::Info> for ConsumerState {
+    fn from(info: consumer::Info) -> Self {
+        Self {
+            pending: info.num_pending,
+            in_flight: info.num_ack_pending as u64,
+            settled_sequence: info.ack_floor.stream_sequence,
+            waiting: info.num_waiting as u64,
+        }
+    }
 }
 
 impl Bus {
@@ -114,14 +127,25 @@ impl Bus {
         use jetstream::context::ConsumerInfoErrorKind::NotFound;
         let operation = format!("describing consumer {durable} of {}", stream.name());
         match self.stream_handle(stream).await?.consumer_info(durable).await {
-            Ok(info) => Ok(Some(ConsumerState {
-                pending: info.num_pending,
-                in_flight: info.num_ack_pending as u64,
-                settled_sequence: info.ack_floor.stream_sequence,
-            })),
+            Ok(info) => Ok(Some(info.into())),
             Err(error) if error.kind() == NotFound => Ok(None),
             Err(error) => Err(BusError::broker(operation)(error)),
         }
+    }
+
+    /// How far every durable consumer of `stream` has come, by its name.
+    ///
+    /// # Errors
+    /// When the broker does not answer or has no such stream.
+    pub async fn consumers(&self, stream: Stream) -> Result<BTreeMap<String, ConsumerState>, BusError> {
+        let operation = || format!("listing consumers of {}", stream.name());
+        let handle = self.stream_handle(stream).await?;
+        let infos: Vec<consumer::Info> =
+            handle.consumers().try_collect().await.map_err(BusError::broker(operation()))?;
+        // Tails are consumers too, without a durable name.
+        let durable =
+            infos.into_iter().filter_map(|info| Some((info.config.durable_name.clone()?, info.into())));
+        Ok(durable.collect())
     }
 
     /// The message of that sequence, or `None` when it is gone.

@@ -6,6 +6,7 @@
 #![cfg_attr(not(feature = "face"), allow(dead_code))]
 
 mod admin;
+mod audit;
 #[cfg(feature = "face")]
 mod bench;
 mod client;
@@ -76,6 +77,9 @@ enum Command {
     /// Accounts.
     #[command(subcommand)]
     Admin(admin::Admin),
+    /// Who did what: whether the record of it is whole, and a copy.
+    #[command(subcommand)]
+    Audit(audit::Audit),
     /// Print the OpenAPI document.
     Openapi,
     /// Print the AsyncAPI document.
@@ -189,6 +193,7 @@ async fn execute(command: Command, mut config: Config) -> anyhow::Result<()> {
         #[cfg(feature = "face")]
         Command::Identify(command) => identify::run(command, &config).await,
         Command::Admin(command) => admin::run(command, &config).await,
+        Command::Audit(command) => audit::run(command, &config).await,
         #[cfg(feature = "face")]
         Command::Demo => demo::run(config).await,
         #[cfg(feature = "face")]

@@ -4,9 +4,13 @@ use rollcall_bus::{Bus, Feed};
 use rollcall_schemas::{
     feed::{AuthEntry, AuthFact, CameraEntry, ControlEntry, FeedEntry},
     id::CameraId,
+    subject,
 };
 use rollcall_service::{auth::KeySource, lifecycle::Lifecycle};
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 /// The feeds. Clones share them.
 #[derive(Clone)]
@@ -19,15 +23,15 @@ pub(crate) struct Knowledge {
 impl Knowledge {
     /// Follows the feeds until the lifecycle's hard stop.
     pub(crate) fn follow(bus: &Bus, snapshots: Option<&Path>, lifecycle: &Lifecycle) -> Self {
-        fn feed<T: FeedEntry>(bus: &Bus, snapshots: Option<&Path>, lifecycle: &Lifecycle) -> Feed<T> {
-            let file =
-                snapshots.map(|folder| folder.join(format!("{}.json", T::STREAM.name().to_lowercase())));
-            bus.feed(None, file, lifecycle.hard_stop())
+        fn file<T: FeedEntry>(snapshots: Option<&Path>) -> Option<PathBuf> {
+            snapshots.map(|folder| folder.join(format!("{}.json", T::STREAM.name().to_lowercase())))
         }
+        let stop = || lifecycle.hard_stop();
         Self {
-            auth: feed(bus, snapshots, lifecycle),
-            cameras: feed(bus, snapshots, lifecycle),
-            control: feed(bus, snapshots, lifecycle),
+            auth: bus.feed(None, file::<AuthEntry>(snapshots), stop()),
+            cameras: bus.feed(None, file::<CameraEntry>(snapshots), stop()),
+            // CONTROL also holds what is not for ingest.
+            control: bus.feed(Some(subject::control()), file::<ControlEntry>(snapshots), stop()),
         }
     }
 

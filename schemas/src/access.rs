@@ -19,6 +19,8 @@ pub struct Rule {
     pub scope: Option<Scope>,
     /// What a repeated call does.
     pub retry: Retry,
+    /// What a call that succeeds leaves in the audit. Refusals are always on record.
+    pub audited: Audited,
 }
 
 /// What a call does that is repeated with the same `Idempotency-Key`.
@@ -32,6 +34,24 @@ pub enum Retry {
     Secret,
     /// Nothing: the request is the same one in the log, with its outcome.
     Asked,
+}
+
+/// What a call leaves in the audit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Audited {
+    /// Nothing: it only reads, and nothing biometric.
+    No,
+    /// What it did.
+    Write,
+    /// That somebody saw biometric data, and whose.
+    BiometricRead,
+}
+
+impl Audited {
+    /// Whether there must be a line.
+    pub fn leaves_a_line(self) -> bool {
+        self != Self::No
+    }
 }
 
 /// Who may call a route.
@@ -89,10 +109,11 @@ pub enum Grant {
 }
 
 impl Rule {
-    /// A rule, as a row.
+    /// A rule, as a row. What is not a `GET` is a write, unless the row says otherwise.
     pub const fn new(method: &'static str, path: &'static str, who: Who, ownership: Ownership) -> Self {
         let retry = if matches!(method.as_bytes(), b"POST") { Retry::Kept } else { Retry::Harmless };
-        Self { method, path, who, ownership, scope: None, retry }
+        let audited = if matches!(method.as_bytes(), b"GET") { Audited::No } else { Audited::Write };
+        Self { method, path, who, ownership, scope: None, retry, audited }
     }
 
     /// The same, answered with a secret.
@@ -103,6 +124,11 @@ impl Rule {
     /// The same, asked for over the log.
     pub const fn asked(self) -> Self {
         Self { retry: Retry::Asked, ..self }
+    }
+
+    /// The same, with another mark in the audit than its method would leave.
+    pub const fn audited(self, audited: Audited) -> Self {
+        Self { audited, ..self }
     }
 
     /// The same, open to API keys of that scope too.

@@ -3,7 +3,7 @@
 
 use crate::{
     fact::Fact,
-    feed::{AuthEntry, CameraEntry, ControlEntry, GalleryEntry},
+    feed::{AuditHead, AuthEntry, CameraEntry, ConfigurationEntry, ControlEntry, GalleryEntry},
     frame::FrameMeta,
     outcome::Outcome,
     request::{EraseFaces, KeyUses, PhotoMeta, SessionRequest, StorePhoto},
@@ -47,6 +47,8 @@ const MESSAGES: &[MessageKind] = &[
     json_of::<CameraEntry>("camera_entry", Stream::Cameras, "camera.v1.{cameraId}"),
     json_of::<AuthEntry>("auth_entry", Stream::Auth, "auth.v1.{kind}.{id}"),
     json_of::<ControlEntry>("control_entry", Stream::Control, "control.v1.all"),
+    json_of::<ConfigurationEntry>("configuration_entry", Stream::Control, "control.v1.configuration"),
+    json_of::<AuditHead>("audit_head", Stream::Control, "control.v1.audit"),
 ];
 
 const fn json_of<T: JsonSchema>(name: &'static str, stream: Stream, address: &'static str) -> MessageKind {

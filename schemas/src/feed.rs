@@ -233,6 +233,54 @@ impl FeedEntry for ControlEntry {
     }
 }
 
+/// Where the chain of the audit ends, told to the log so that lines cut off its end are missed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AuditHead {
+    /// How many lines are chained.
+    pub position: u64,
+    /// The hash of the last one, in hexadecimal.
+    pub sha256: String,
+}
+
+impl FeedEntry for AuditHead {
+    const STREAM: Stream = Stream::Control;
+
+    fn key(&self) -> String {
+        "audit".into()
+    }
+
+    fn revision(&self) -> u64 {
+        self.position
+    }
+
+    fn subject(&self) -> Subject {
+        subject::audit_head()
+    }
+}
+
+/// The version of the system configuration: whoever goes by it reads it anew.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ConfigurationEntry {
+    /// The version.
+    pub revision: u64,
+}
+
+impl FeedEntry for ConfigurationEntry {
+    const STREAM: Stream = Stream::Control;
+
+    fn key(&self) -> String {
+        "configuration".into()
+    }
+
+    fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    fn subject(&self) -> Subject {
+        subject::configuration()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

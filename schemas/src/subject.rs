@@ -259,6 +259,16 @@ pub fn calls_taken() -> Subject {
     Subject("limit.taken.v1".into())
 }
 
+/// Where the version of the system configuration goes.
+pub fn configuration() -> Subject {
+    Subject("control.v1.configuration".into())
+}
+
+/// Where the end of the audit's chain goes.
+pub fn audit_head() -> Subject {
+    Subject("control.v1.audit".into())
+}
+
 /// Where what `consumer` could not handle goes.
 pub fn dead(stream: Stream, consumer: &str) -> Subject {
     Subject(format!("dead.{}.{}", stream.name(), token(consumer)))

@@ -7,8 +7,10 @@
 pub mod api_keys;
 pub mod attendance;
 pub mod attendance_views;
+pub mod audit;
 pub mod cameras;
 pub mod classes;
+pub mod configuration;
 pub mod enrolments;
 pub mod faces;
 pub mod identities;

@@ -43,3 +43,12 @@ pub async fn create(
     .await?;
     Ok(())
 }
+
+/// Gives the organisation another name.
+///
+/// # Errors
+/// When the database does not do it.
+pub async fn rename(conn: &mut PgConnection, id: OrganisationId, name: &str) -> Result<(), StoreError> {
+    sqlx::query!("UPDATE organisations SET name = $2 WHERE id = $1", id.0, name).execute(conn).await?;
+    Ok(())
+}

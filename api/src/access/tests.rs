@@ -19,7 +19,8 @@ fn rules() -> impl Iterator<Item = &'static Rule> {
 fn routes_of(document: utoipa::openapi::OpenApi) -> BTreeSet<(String, String)> {
     let document = serde_json::to_value(document).unwrap();
     let of_path = |(path, item): (&String, &Value)| {
-        let methods = item.as_object().unwrap().keys();
+        let is_method = |key: &&String| ["get", "post", "put", "patch", "delete"].contains(&key.as_str());
+        let methods = item.as_object().unwrap().keys().filter(is_method);
         methods.map(|method| (method.to_uppercase(), path.clone())).collect::<Vec<_>>()
     };
     document["paths"].as_object().unwrap().iter().flat_map(of_path).collect()
@@ -246,7 +247,10 @@ async fn every_route_refuses_bad_calls_in_the_envelope() {
         if rule.method == "GET" && takes_a_query(rule) {
             client.get(&format!("{good}?unknown=1")).await.refused(422, "VALIDATION_FAILED");
         }
-        let answer = client.send_json(Method::PATCH, &good, &json!({})).await;
+        // No route takes both.
+        let is_patched = RULES.iter().any(|other| other.path == rule.path && other.method == "PATCH");
+        let other = if is_patched { Method::DELETE } else { Method::PATCH };
+        let answer = client.send_json(other, &good, &json!({})).await;
         answer.refused(405, "INVALID_INPUT");
         assert!(answer.headers["allow"].to_str().unwrap().contains(rule.method), "{line}");
     }

@@ -1,7 +1,7 @@
 //! `POST /api-keys`.
 
 use super::{Holder, IssuedKey, check_expiry, issue};
-use crate::{extract::Body, reply::Reply, state::Api};
+use crate::{audit::Audit, extract::Body, reply::Reply, state::Api};
 use axum::extract::State;
 use chrono::{DateTime, Utc};
 use garde::Validate;
@@ -48,12 +48,13 @@ fn are_for_integrations(scopes: &[Scope], _: &()) -> garde::Result {
 )]
 pub(crate) async fn create_api_key(
     State(api): State<Api>,
+    audit: Audit,
     Body(mut new): Body<NewApiKey>,
 ) -> Reply<IssuedKey> {
     check_expiry(new.expires_at, api.clock().now())?;
     new.scopes.sort_unstable();
     new.scopes.dedup();
     let holder = Holder { camera_id: None, name: Some(new.name), scopes: new.scopes };
-    let issued = issue(&api, api.begin().await?, holder, new.expires_at).await?;
+    let issued = issue(&api, &audit, api.begin().await?, holder, new.expires_at).await?;
     Ok(Success::created("API_KEY_CREATED", issued))
 }

@@ -1,6 +1,11 @@
 //! What becomes of a key, whoever holds it: made, rotated, revoked, and told.
 
-use crate::{error::ApiError, state::Api};
+use super::KeyBody;
+use crate::{
+    audit::{Act, Audit},
+    error::ApiError,
+    state::Api,
+};
 use chrono::{DateTime, TimeDelta, Utc};
 use garde::Validate;
 use rollcall_schemas::{
@@ -101,19 +106,23 @@ fn draw(api: &Api, holder: Holder, expires_at: Option<DateTime<Utc>>) -> (ApiKey
 /// Makes a key, and ends the transaction.
 pub(crate) async fn issue(
     api: &Api,
+    audit: &Audit,
     mut tx: PgTransaction<'static>,
     holder: Holder,
     expires_at: Option<DateTime<Utc>>,
 ) -> Result<IssuedKey, ApiError> {
     let (key, issued) = draw(api, holder, expires_at);
     api_keys::create(&mut tx, &key).await?;
-    api.commit(tx, vec![OutboxMessage::feed(&entry(&key))]).await?;
+    let message = OutboxMessage::feed(&entry(&key));
+    audit.record(&mut tx, Act::of("api_key.created", key.id).after(&KeyBody::from(key))).await?;
+    api.commit(tx, vec![message]).await?;
     Ok(issued)
 }
 
 /// Puts a new key in the place of one, which is taken for a while yet.
 pub(crate) async fn rotate(
     api: &Api,
+    audit: &Audit,
     camera: Option<CameraId>,
     id: ApiKeyId,
     rotation: Rotation,
@@ -136,13 +145,16 @@ pub(crate) async fn rotate(
     let old = api_keys::replace(&mut tx, id, new.id, until).await?;
     let old = old.ok_or_else(|| Problem::internal("a locked key is gone"))?;
     let data = RotatedData { key: issued, replaces: old.id, replaced_expires_at: old.expires_at };
-    api.commit(tx, vec![OutboxMessage::feed(&entry(&new)), OutboxMessage::feed(&entry(&old))]).await?;
+    let messages = vec![OutboxMessage::feed(&entry(&new)), OutboxMessage::feed(&entry(&old))];
+    audit.record(&mut tx, Act::of("api_key.rotated", id).after(&KeyBody::from(new))).await?;
+    api.commit(tx, messages).await?;
     Ok(data)
 }
 
 /// Revokes a key, and says when.
 pub(crate) async fn revoke(
     api: &Api,
+    audit: &Audit,
     camera: Option<CameraId>,
     id: ApiKeyId,
 ) -> Result<DateTime<Utc>, ApiError> {
@@ -150,7 +162,9 @@ pub(crate) async fn revoke(
     let mut tx = api.begin().await?;
     let key = api_keys::revoke(&mut tx, camera, id, now).await?;
     let key = key.ok_or_else(|| Problem::not_found("API key"))?;
-    api.commit(tx, vec![OutboxMessage::feed(&entry(&key))]).await?;
+    let message = OutboxMessage::feed(&entry(&key));
+    audit.record(&mut tx, Act::of("api_key.revoked", id).before(&KeyBody::from(key))).await?;
+    api.commit(tx, vec![message]).await?;
     Ok(now)
 }
 

@@ -1,7 +1,7 @@
 //! `DELETE /api-keys/{keyId}` and `POST /api-keys/{keyId}/rotate`.
 
 use super::{RotatedData, Rotation, revoke, rotate};
-use crate::{extract::Body, reply::Reply, state::Api};
+use crate::{audit::Audit, extract::Body, reply::Reply, state::Api};
 use axum::extract::State;
 use chrono::{DateTime, Utc};
 use rollcall_schemas::id::ApiKeyId;
@@ -28,9 +28,10 @@ pub(crate) struct RevokedKey {
 )]
 pub(crate) async fn revoke_api_key(
     State(api): State<Api>,
+    audit: Audit,
     Path(key_id): Path<ApiKeyId>,
 ) -> Reply<RevokedKey> {
-    let revoked_at = revoke(&api, None, key_id).await?;
+    let revoked_at = revoke(&api, &audit, None, key_id).await?;
     Ok(Success::new(http::StatusCode::OK, "API_KEY_REVOKED", RevokedKey { key_id, revoked_at }))
 }
 
@@ -48,8 +49,9 @@ pub(crate) async fn revoke_api_key(
 )]
 pub(crate) async fn rotate_api_key(
     State(api): State<Api>,
+    audit: Audit,
     Path(key_id): Path<ApiKeyId>,
     Body(rotation): Body<Rotation>,
 ) -> Reply<RotatedData> {
-    Ok(Success::created("API_KEY_ROTATED", rotate(&api, None, key_id, rotation).await?))
+    Ok(Success::created("API_KEY_ROTATED", rotate(&api, &audit, None, key_id, rotation).await?))
 }

@@ -128,6 +128,7 @@ async fn a_cameras_key_is_rotated_under_its_camera_only() {
     admin.post(&format!("{KEYS}/{}/rotate", id(&old)), &json!({})).await.refused(404, "NOT_FOUND");
     admin.delete(&format!("{KEYS}/{}", id(&old))).await.refused(404, "NOT_FOUND");
     let at_once = json!({ "overlapSeconds": 0 });
+    test.clock.advance(TimeDelta::seconds(1));
     let new = admin.post(&format!("{keys}/{}/rotate", id(&old)), &at_once).await;
     client(&test, &new, 403).await;
     client(&test, &old, 401).await;

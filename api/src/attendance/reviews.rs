@@ -1,6 +1,7 @@
 //! `GET /reviews`.
 
 use crate::{
+    audit::{Act, Audit},
     extract::Caller,
     listing::{Listing, PageEnvelope, PageParams},
     reply::Reply,
@@ -14,6 +15,7 @@ use rollcall_schemas::{
 };
 use rollcall_store::attendance_views::{self, ReviewFilter, ReviewView};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 
 /// Which reviews are wanted.
@@ -94,10 +96,14 @@ pub(crate) struct ReviewsData {
 pub(crate) async fn list_reviews(
     State(api): State<Api>,
     caller: Caller,
+    audit: Audit,
     listing: Listing<OfSession>,
 ) -> Reply<ReviewsData> {
     let filter = ReviewFilter { session_id: listing.filter.session_id, teacher_id: caller.as_teacher() };
-    let found = attendance_views::open_reviews(&mut *api.connection().await?, filter, listing.page()).await?;
-    let reviews = found.rows.into_iter().map(ReviewBody::from).collect();
+    let mut db = api.connection().await?;
+    let found = attendance_views::open_reviews(&mut db, filter, listing.page()).await?;
+    let reviews: Vec<_> = found.rows.into_iter().map(ReviewBody::from).collect();
+    let seen: Vec<_> = reviews.iter().map(|review| review.id).collect();
+    audit.record(&mut db, Act::on_all("reviews.read").after(&json!({ "reviewIds": seen }))).await?;
     Ok(listing.answer(ReviewsData { reviews }, found.total))
 }

@@ -2,6 +2,7 @@
 
 use super::token::OpaqueToken;
 use crate::{
+    audit::{Act, Audit},
     config::Registration,
     extract::{Body, Caller},
     reply::Reply,
@@ -15,6 +16,7 @@ use rollcall_schemas::role::Role;
 use rollcall_service::http::{ErrorEnvelope, Problem, Success, SuccessEnvelope};
 use rollcall_store::invitations::{self, Invitation};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::ToSchema;
 
 const A_WEEK_H: u32 = 7 * 24;
@@ -68,6 +70,7 @@ pub(crate) struct InvitationData {
 pub(crate) async fn invite(
     State(api): State<Api>,
     caller: Caller,
+    audit: Audit,
     Body(new): Body<NewInvitation>,
 ) -> Reply<InvitationData> {
     may_manage(&caller, new.role)?;
@@ -86,6 +89,9 @@ pub(crate) async fn invite(
     };
     let mut tx = api.begin().await?;
     invitations::create(&mut tx, &invitation).await?;
+    let after =
+        json!({ "role": invitation.role, "email": invitation.email, "expiresAt": invitation.expires_at });
+    audit.record(&mut tx, Act::on_all("invitation.created").after(&after)).await?;
     api.commit(tx, vec![]).await?;
     let Invitation { role, email, expires_at, .. } = invitation;
     let data = InvitationData { invitation: token.reveal().to_owned(), role, email, expires_at };

@@ -83,9 +83,10 @@ impl Counter {
     /// `423` while a lock holds.
     pub(super) async fn count(&self, api: &Api, db: &mut PgConnection) -> Result<(), ApiError> {
         let now = api.clock().now();
-        let lock = TimeDelta::seconds(api.config().lock_s.into());
+        let settings = api.settings().now();
+        let lock = TimeDelta::seconds(settings.lock_seconds.into());
         let rule = LockRule {
-            failures: api.config().lock_after_failures.into(),
+            failures: settings.lock_after_failures.into(),
             locked_until: now + lock,
             forget_before: now - lock,
         };

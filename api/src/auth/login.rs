@@ -4,7 +4,12 @@ use super::{
     begin::{RefreshIn, SignedIn, begin},
     lock::Counter,
 };
-use crate::{error::ApiError, extract::Body, state::Api};
+use crate::{
+    audit::{Act, Audit},
+    error::ApiError,
+    extract::Body,
+    state::Api,
+};
 use axum::extract::State;
 use axum_extra::extract::CookieJar;
 use garde::Validate;
@@ -50,11 +55,13 @@ pub(crate) struct Credentials {
 pub(crate) async fn login(
     State(api): State<Api>,
     jar: CookieJar,
+    audit: Audit,
     Body(credentials): Body<Credentials>,
 ) -> Result<(CookieJar, Success<SignedIn>), ApiError> {
     let refresh_in = credentials.refresh_in;
     let user = prove(&api, credentials, &jar).await?;
     let mut tx = api.begin().await?;
+    audit.by(user.id).record(&mut tx, Act::of("user.signed_in", user.id)).await?;
     let (jar, signed_in) = begin(&api, &mut tx, user, refresh_in, jar).await?;
     api.commit(tx, vec![]).await?;
     count("signed_in");

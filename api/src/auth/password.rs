@@ -2,6 +2,7 @@
 
 use super::{end::end_others, lock::Counter};
 use crate::{
+    audit::{Act, Audit},
     extract::{Body, Caller},
     passwords,
     reply::Reply,
@@ -56,6 +57,7 @@ pub(crate) struct PasswordChanged {
 pub(crate) async fn change_password(
     State(api): State<Api>,
     caller: Caller,
+    audit: Audit,
     Body(change): Body<PasswordChange>,
 ) -> Reply<PasswordChanged> {
     let place = api.passwords().place()?;
@@ -81,6 +83,7 @@ pub(crate) async fn change_password(
     sign_in_failures::forget_devices(&mut tx, caller.id()).await?;
     let messages = end_others(&api, &mut tx, caller.id(), caller.sign_in_id()).await?;
     let ended_sign_ins = messages.len();
+    audit.record(&mut tx, Act::of("user.password_changed", caller.id())).await?;
     api.commit(tx, messages).await?;
     Ok(Success::ok(PasswordChanged { ended_sign_ins }))
 }

@@ -4,7 +4,15 @@ use super::{
     begin::{RefreshIn, SignedIn, begin},
     token::OpaqueToken,
 };
-use crate::{config::Registration, error::ApiError, extract::Body, passwords, state::Api, users::find};
+use crate::{
+    audit::{Act, Audit},
+    config::Registration,
+    error::ApiError,
+    extract::Body,
+    passwords,
+    state::Api,
+    users::{UserBody, find},
+};
 use axum::extract::State;
 use axum_extra::extract::CookieJar;
 use garde::Validate;
@@ -67,6 +75,7 @@ pub(crate) struct NewAccount {
 pub(crate) async fn register(
     State(api): State<Api>,
     jar: CookieJar,
+    audit: Audit,
     Body(new): Body<NewAccount>,
 ) -> Result<(CookieJar, Success<SignedIn>), ApiError> {
     may_register(api.config().registration, new.invitation.is_some())?;
@@ -77,6 +86,8 @@ pub(crate) async fn register(
     let mut tx = api.begin().await?;
     let id = add(&api, &mut tx, new, password_hash).await?;
     let user = find(&mut tx, id).await?;
+    let act = Act::of("user.registered", id).after(&UserBody::from(user.clone()));
+    audit.by(id).record(&mut tx, act).await?;
     let (jar, signed_in) = begin(&api, &mut tx, user, refresh_in, jar).await?;
     api.commit(tx, vec![]).await?;
     Ok((jar, Success::created("USER_REGISTERED", signed_in)))

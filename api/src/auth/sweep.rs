@@ -26,7 +26,7 @@ pub(super) async fn sweep_once(api: &Api) -> Result<(), ApiError> {
     let now = api.clock().now();
     while forget_sign_ins(api).await? {}
     let mut db = api.connection().await?;
-    let unlocked = now - TimeDelta::seconds(api.config().lock_s.into()) * 2;
+    let unlocked = now - TimeDelta::seconds(api.settings().now().lock_seconds.into()) * 2;
     let unused = now - TimeDelta::seconds(DEVICE_LIFETIME_S.into());
     sign_in_failures::forget_old(&mut db, unlocked, unused).await?;
     invitations::forget_old(&mut db, now).await?;

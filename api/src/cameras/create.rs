@@ -1,7 +1,8 @@
 //! `POST /cameras`.
 
-use super::{CameraData, entry};
+use super::{CameraBody, CameraData, entry};
 use crate::{
+    audit::{Act, Audit},
     extract::{Body, Caller},
     reply::Reply,
     state::Api,
@@ -58,6 +59,7 @@ fn ten_frames() -> i32 {
 pub(crate) async fn create_camera(
     State(api): State<Api>,
     caller: Caller,
+    audit: Audit,
     Body(new): Body<NewCameraBody>,
 ) -> Reply<CameraData> {
     let mut tx = api.begin().await?;
@@ -70,6 +72,9 @@ pub(crate) async fn create_camera(
         created_at: api.clock().now(),
     };
     let camera = cameras::create(&mut tx, &camera).await?;
-    api.commit(tx, vec![OutboxMessage::feed(&entry(&camera, false))]).await?;
-    Ok(Success::created("CAMERA_CREATED", CameraData { camera: camera.into() }))
+    let message = OutboxMessage::feed(&entry(&camera, false));
+    let camera = CameraBody::from(camera);
+    audit.record(&mut tx, Act::of("camera.created", camera.id).after(&camera)).await?;
+    api.commit(tx, vec![message]).await?;
+    Ok(Success::created("CAMERA_CREATED", CameraData { camera }))
 }

@@ -6,6 +6,7 @@ use crate::{
         Holder, IssuedKey, KeyBody, KeysData, RevokedKey, RotatedData, Rotation, check_expiry, issue, revoke,
         rotate,
     },
+    audit::Audit,
     extract::Body,
     listing::{Listing, PageEnvelope, PageParams},
     reply::Reply,
@@ -64,6 +65,7 @@ pub(crate) struct NewKey {
 )]
 pub(crate) async fn create_key(
     State(api): State<Api>,
+    audit: Audit,
     Path(id): Path<CameraId>,
     Body(new): Body<NewKey>,
 ) -> Reply<IssuedKey> {
@@ -71,7 +73,7 @@ pub(crate) async fn create_key(
     let mut tx = api.begin().await?;
     find(&mut tx, id).await?;
     let holder = Holder { camera_id: Some(id), name: None, scopes: vec![Scope::FramesPush] };
-    Ok(Success::created("API_KEY_CREATED", issue(&api, tx, holder, new.expires_at).await?))
+    Ok(Success::created("API_KEY_CREATED", issue(&api, &audit, tx, holder, new.expires_at).await?))
 }
 
 /// Revoke an API key of a camera.
@@ -87,9 +89,10 @@ pub(crate) async fn create_key(
 )]
 pub(crate) async fn revoke_key(
     State(api): State<Api>,
+    audit: Audit,
     Path((id, key_id)): Path<(CameraId, ApiKeyId)>,
 ) -> Reply<RevokedKey> {
-    let revoked_at = revoke(&api, Some(id), key_id).await?;
+    let revoked_at = revoke(&api, &audit, Some(id), key_id).await?;
     Ok(Success::new(http::StatusCode::OK, "API_KEY_REVOKED", RevokedKey { key_id, revoked_at }))
 }
 
@@ -110,9 +113,10 @@ pub(crate) async fn revoke_key(
 )]
 pub(crate) async fn rotate_key(
     State(api): State<Api>,
+    audit: Audit,
     Path((id, key_id)): Path<(CameraId, ApiKeyId)>,
     Body(rotation): Body<Rotation>,
 ) -> Reply<RotatedData> {
-    let rotated = rotate(&api, Some(id), key_id, rotation).await?;
+    let rotated = rotate(&api, &audit, Some(id), key_id, rotation).await?;
     Ok(Success::created("API_KEY_ROTATED", rotated))
 }

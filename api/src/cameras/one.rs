@@ -3,6 +3,7 @@
 use super::{CameraBody, CameraData, entry, find};
 use crate::{
     api_keys::{self, KeyBody},
+    audit::{Act, Audit},
     extract::Body,
     reply::Reply,
     state::Api,
@@ -77,6 +78,7 @@ pub(crate) struct CameraChangeBody {
 )]
 pub(crate) async fn update_camera(
     State(api): State<Api>,
+    audit: Audit,
     Path(id): Path<CameraId>,
     Body(change): Body<CameraChangeBody>,
 ) -> Reply<CameraData> {
@@ -86,9 +88,13 @@ pub(crate) async fn update_camera(
         max_frames_per_second: change.max_frames_per_second,
     };
     let mut tx = api.begin().await?;
+    let before = CameraBody::from(find(&mut tx, id).await?);
     let camera = cameras::update(&mut tx, id, &change).await?.ok_or_else(|| Problem::not_found("camera"))?;
-    api.commit(tx, vec![OutboxMessage::feed(&entry(&camera, false))]).await?;
-    Ok(Success::ok(CameraData { camera: camera.into() }))
+    let message = OutboxMessage::feed(&entry(&camera, false));
+    let camera = CameraBody::from(camera);
+    audit.record(&mut tx, Act::of("camera.updated", id).before(&before).after(&camera)).await?;
+    api.commit(tx, vec![message]).await?;
+    Ok(Success::ok(CameraData { camera }))
 }
 
 /// Delete a camera.
@@ -101,13 +107,19 @@ pub(crate) async fn update_camera(
     params(("id" = Uuid, Path, description = "The camera")),
     responses((status = 200, description = "The camera as it was", body = SuccessEnvelope<CameraData>))
 )]
-pub(crate) async fn delete_camera(State(api): State<Api>, Path(id): Path<CameraId>) -> Reply<CameraData> {
+pub(crate) async fn delete_camera(
+    State(api): State<Api>,
+    audit: Audit,
+    Path(id): Path<CameraId>,
+) -> Reply<CameraData> {
     let now = api.clock().now();
     let mut tx = api.begin().await?;
     let camera = cameras::delete(&mut tx, id, now).await?.ok_or_else(|| Problem::not_found("camera"))?;
     let revoked = keys::revoke_those_of(&mut tx, id, now).await?;
     let mut messages = vec![OutboxMessage::feed(&entry(&camera, true))];
     messages.extend(revoked.iter().map(|key| OutboxMessage::feed(&api_keys::entry(key))));
+    let camera = CameraBody::from(camera);
+    audit.record(&mut tx, Act::of("camera.deleted", id).before(&camera)).await?;
     api.commit(tx, messages).await?;
-    Ok(Success::new(http::StatusCode::OK, "CAMERA_DELETED", CameraData { camera: camera.into() }))
+    Ok(Success::new(http::StatusCode::OK, "CAMERA_DELETED", CameraData { camera }))
 }

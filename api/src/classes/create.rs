@@ -1,7 +1,9 @@
 //! `POST /classes`.
 
-use super::{ClassData, find, must_teach};
+use super::{ClassBody, ClassData, find, must_teach};
 use crate::{
+    admin::OrganisationConfig,
+    audit::{Act, Audit},
     extract::{Body, Caller},
     reply::Reply,
     state::Api,
@@ -53,14 +55,15 @@ pub(crate) struct NewClassBody {
 pub(crate) async fn create_class(
     State(api): State<Api>,
     caller: Caller,
+    audit: Audit,
     Body(new): Body<NewClassBody>,
 ) -> Reply<ClassData> {
-    let mut db = api.connection().await?;
+    let mut tx = api.begin().await?;
     let teacher_id = teacher_of(&caller, new.teacher_id)?;
-    must_teach(&mut db, teacher_id).await?;
+    must_teach(&mut tx, teacher_id).await?;
     let class = NewClass {
         id: ClassId(api.entropy().uuid_v4()),
-        organisation_id: users::find(&mut db, caller.id()).await?.organisation_id,
+        organisation_id: users::find(&mut tx, caller.id()).await?.organisation_id,
         code: new.code,
         name: new.name,
         description: new.description,
@@ -68,9 +71,13 @@ pub(crate) async fn create_class(
         capacity: new.capacity,
         created_at: api.clock().now(),
     };
-    classes::create(&mut db, &class).await?;
-    let class = find(&mut db, class.id).await?;
-    Ok(Success::created("CLASS_CREATED", ClassData { class: class.into() }))
+    classes::create(&mut tx, &class).await?;
+    let rules = OrganisationConfig::of_new_classes(&api, &mut tx).await?;
+    classes::set_settings(&mut tx, class.id, rules, class.created_at).await?;
+    let class = ClassBody::from(find(&mut tx, class.id).await?);
+    audit.record(&mut tx, Act::of("class.created", class.id).after(&class)).await?;
+    api.commit(tx, vec![]).await?;
+    Ok(Success::created("CLASS_CREATED", ClassData { class }))
 }
 
 /// Teachers add classes of their own; administrators say whose.

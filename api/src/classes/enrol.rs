@@ -1,7 +1,13 @@
 //! `POST /classes/{id}/enroll`, and what enrolling somebody takes.
 
 use super::{EnrolmentBody, EnrolmentData, find};
-use crate::{error::ApiError, extract::Caller, reply::Reply, state::Api};
+use crate::{
+    audit::{Act, Audit},
+    error::ApiError,
+    extract::Caller,
+    reply::Reply,
+    state::Api,
+};
 use axum::extract::State;
 use rollcall_schemas::{
     code::Code,
@@ -25,15 +31,17 @@ use serde_json::json;
 pub(crate) async fn enrol_oneself(
     State(api): State<Api>,
     caller: Caller,
+    audit: Audit,
     Path(id): Path<ClassId>,
 ) -> Reply<EnrolmentData> {
-    let enrollment = enrol(&api, id, caller.id()).await?;
+    let enrollment = enrol(&api, &audit, id, caller.id()).await?;
     Ok(Success::created("STUDENT_ENROLLED", EnrolmentData { enrollment }))
 }
 
 /// Adds a student to a class from now on, unless it is full or not taking place.
 pub(super) async fn enrol(
     api: &Api,
+    audit: &Audit,
     class_id: ClassId,
     student_id: UserId,
 ) -> Result<EnrolmentBody, ApiError> {
@@ -53,13 +61,15 @@ pub(super) async fn enrol(
     }
     let id = EnrolmentId(api.entropy().uuid_v4());
     enrolments::create(&mut tx, id, (class_id, student_id), now).await?;
-    api.commit(tx, vec![]).await?;
-    Ok(EnrolmentBody {
+    let enrolment = EnrolmentBody {
         id,
         class_id,
         class_name: class.name,
         class_code: class.code,
         student_id,
         enrolled_at: now,
-    })
+    };
+    audit.record(&mut tx, Act::of("class.student_added", class_id).after(&enrolment)).await?;
+    api.commit(tx, vec![]).await?;
+    Ok(enrolment)
 }

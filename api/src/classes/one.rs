@@ -2,6 +2,7 @@
 
 use super::{ClassBody, ClassData, find, must_teach, settings::SettingsBody};
 use crate::{
+    audit::{Act, Audit},
     extract::{Body, Caller},
     reply::Reply,
     state::Api,
@@ -82,11 +83,12 @@ pub(crate) struct ClassChangeBody {
 pub(crate) async fn update_class(
     State(api): State<Api>,
     caller: Caller,
+    audit: Audit,
     Path(id): Path<ClassId>,
     Body(change): Body<ClassChangeBody>,
 ) -> Reply<ClassData> {
     let mut tx = api.begin().await?;
-    find(&mut tx, id).await?;
+    let before = ClassBody::from(find(&mut tx, id).await?);
     if let Some(teacher_id) = change.teacher_id {
         if caller.as_teacher().is_some_and(|own| own != teacher_id) {
             return Err(Problem::forbidden("only an administrator gives a class to another teacher").into());
@@ -102,9 +104,10 @@ pub(crate) async fn update_class(
         is_active: change.is_active,
     };
     classes::update(&mut tx, id, &change, api.clock().now()).await?;
-    let class = find(&mut tx, id).await?;
+    let class = ClassBody::from(find(&mut tx, id).await?);
+    audit.record(&mut tx, Act::of("class.updated", id).before(&before).after(&class)).await?;
     api.commit(tx, vec![]).await?;
-    Ok(Success::ok(ClassData { class: class.into() }))
+    Ok(Success::ok(ClassData { class }))
 }
 
 /// Delete a class.
@@ -117,10 +120,15 @@ pub(crate) async fn update_class(
     params(("id" = Uuid, Path, description = "The class")),
     responses((status = 200, description = "The class as it was", body = SuccessEnvelope<ClassData>))
 )]
-pub(crate) async fn delete_class(State(api): State<Api>, Path(id): Path<ClassId>) -> Reply<ClassData> {
+pub(crate) async fn delete_class(
+    State(api): State<Api>,
+    audit: Audit,
+    Path(id): Path<ClassId>,
+) -> Reply<ClassData> {
     let mut tx = api.begin().await?;
-    let class = find(&mut tx, id).await?;
+    let class = ClassBody::from(find(&mut tx, id).await?);
     classes::delete(&mut tx, id, api.clock().now()).await?;
+    audit.record(&mut tx, Act::of("class.deleted", id).before(&class)).await?;
     api.commit(tx, vec![]).await?;
-    Ok(Success::new(http::StatusCode::OK, "CLASS_DELETED", ClassData { class: class.into() }))
+    Ok(Success::new(http::StatusCode::OK, "CLASS_DELETED", ClassData { class }))
 }

@@ -1,7 +1,12 @@
 //! `GET` and `PUT /classes/{id}/settings`: the rules that decisions about a class read, as of the event.
 
 use super::find;
-use crate::{extract::Body, reply::Reply, state::Api};
+use crate::{
+    audit::{Act, Audit},
+    extract::Body,
+    reply::Reply,
+    state::Api,
+};
 use axum::extract::State;
 use garde::Validate;
 use rollcall_schemas::id::ClassId;
@@ -86,6 +91,7 @@ pub(crate) struct SettingsChange {
 )]
 pub(crate) async fn update_settings(
     State(api): State<Api>,
+    audit: Audit,
     Path(id): Path<ClassId>,
     Body(change): Body<SettingsChange>,
 ) -> Reply<SettingsData> {
@@ -101,6 +107,8 @@ pub(crate) async fn update_settings(
         votes_wanted: change.votes_wanted.unwrap_or(present.votes_wanted),
     };
     classes::set_settings(&mut tx, id, settings, now).await?;
+    let (before, settings) = (SettingsBody::from(present), SettingsBody::from(settings));
+    audit.record(&mut tx, Act::of("class.rules_changed", id).before(&before).after(&settings)).await?;
     api.commit(tx, vec![]).await?;
-    Ok(Success::ok(SettingsData { settings: settings.into() }))
+    Ok(Success::ok(SettingsData { settings }))
 }

@@ -2,6 +2,7 @@
 
 use super::{EnrolmentData, enrol::enrol, find};
 use crate::{
+    audit::{Act, Audit},
     extract::Body,
     listing::{Listing, PageEnvelope, PageParams},
     reply::Reply,
@@ -98,11 +99,12 @@ pub(crate) struct AddStudent {
 )]
 pub(crate) async fn add_class_student(
     State(api): State<Api>,
+    audit: Audit,
     Path(id): Path<ClassId>,
     Body(AddStudent { student_id }): Body<AddStudent>,
 ) -> Reply<EnrolmentData> {
     students::find(&mut *api.connection().await?, student_id).await?;
-    let enrollment = enrol(&api, id, student_id).await?;
+    let enrollment = enrol(&api, &audit, id, student_id).await?;
     Ok(Success::created("STUDENT_ENROLLED", EnrolmentData { enrollment }))
 }
 
@@ -129,12 +131,15 @@ pub(crate) struct RemovedStudent {
 )]
 pub(crate) async fn remove_class_student(
     State(api): State<Api>,
+    audit: Audit,
     Path((class_id, student_id)): Path<(ClassId, UserId)>,
 ) -> Reply<RemovedStudent> {
     let mut tx = api.begin().await?;
     if enrolments::end(&mut tx, student_id, Some(class_id), api.clock().now()).await? == 0 {
         return Err(Problem::not_found("student in this class").into());
     }
+    let removed = RemovedStudent { class_id, student_id };
+    audit.record(&mut tx, Act::of("class.student_removed", class_id).before(&removed)).await?;
     api.commit(tx, vec![]).await?;
-    Ok(Success::new(http::StatusCode::OK, "STUDENT_REMOVED", RemovedStudent { class_id, student_id }))
+    Ok(Success::new(http::StatusCode::OK, "STUDENT_REMOVED", removed))
 }

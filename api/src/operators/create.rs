@@ -1,7 +1,14 @@
 //! `POST /admin/operators`.
 
 use super::{OperatorData, find};
-use crate::{extract::Body, passwords, reply::Reply, state::Api, users::organisation};
+use crate::{
+    audit::{Act, Audit},
+    extract::Body,
+    passwords,
+    reply::Reply,
+    state::Api,
+    users::{UserBody, organisation},
+};
 use axum::extract::State;
 use garde::Validate;
 use rollcall_schemas::{id::UserId, role::Role};
@@ -39,6 +46,7 @@ pub(crate) struct NewOperator {
 )]
 pub(crate) async fn create_operator(
     State(api): State<Api>,
+    audit: Audit,
     Body(new): Body<NewOperator>,
 ) -> Reply<OperatorData> {
     let password_hash = match new.password {
@@ -57,7 +65,9 @@ pub(crate) async fn create_operator(
         created_at: api.clock().now(),
     };
     users::create(&mut tx, &operator).await?;
-    let operator = find(&mut tx, operator.id).await?;
+    let id = operator.id;
+    let operator = UserBody::from(find(&mut tx, id).await?);
+    audit.record(&mut tx, Act::of("user.created", id).after(&operator)).await?;
     api.commit(tx, vec![]).await?;
-    Ok(Success::created("OPERATOR_CREATED", OperatorData { operator: operator.into() }))
+    Ok(Success::created("OPERATOR_CREATED", OperatorData { operator }))
 }

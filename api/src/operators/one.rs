@@ -1,7 +1,15 @@
 //! `GET`, `PUT` and `DELETE /admin/operators/{id}`.
 
 use super::{OperatorData, find};
-use crate::{auth::end_everywhere, extract::Body, passwords, reply::Reply, state::Api};
+use crate::{
+    audit::{Act, Audit},
+    auth::end_everywhere,
+    extract::Body,
+    passwords,
+    reply::Reply,
+    state::Api,
+    users::UserBody,
+};
 use axum::extract::State;
 use garde::Validate;
 use rollcall_schemas::id::UserId;
@@ -53,6 +61,7 @@ pub(crate) struct OperatorChange {
 )]
 pub(crate) async fn update_operator(
     State(api): State<Api>,
+    audit: Audit,
     Path(id): Path<UserId>,
     Body(change): Body<OperatorChange>,
 ) -> Reply<OperatorData> {
@@ -62,7 +71,7 @@ pub(crate) async fn update_operator(
     };
     let (is_new_password, is_new_email) = (password_hash.is_some(), change.email.is_some());
     let mut tx = api.begin().await?;
-    find(&mut tx, id).await?;
+    let before = UserBody::from(find(&mut tx, id).await?);
     let change = UserChange {
         email: change.email,
         full_name: change.full_name,
@@ -74,9 +83,11 @@ pub(crate) async fn update_operator(
         users::confirm_email(&mut tx, id, true).await?;
     }
     let messages = if is_new_password { vec![end_everywhere(&api, &mut tx, id).await?] } else { vec![] };
-    let operator = find(&mut tx, id).await?;
+    let operator = UserBody::from(find(&mut tx, id).await?);
+    let act = Act::of("user.updated", id).before(&before).after(&operator);
+    audit.record(&mut tx, act.with_new_password(is_new_password)).await?;
     api.commit(tx, messages).await?;
-    Ok(Success::ok(OperatorData { operator: operator.into() }))
+    Ok(Success::ok(OperatorData { operator }))
 }
 
 /// Delete an operator.
@@ -89,12 +100,16 @@ pub(crate) async fn update_operator(
     params(("id" = Uuid, Path, description = "The operator")),
     responses((status = 200, description = "The operator as they were", body = SuccessEnvelope<OperatorData>))
 )]
-pub(crate) async fn delete_operator(State(api): State<Api>, Path(id): Path<UserId>) -> Reply<OperatorData> {
+pub(crate) async fn delete_operator(
+    State(api): State<Api>,
+    audit: Audit,
+    Path(id): Path<UserId>,
+) -> Reply<OperatorData> {
     let mut tx = api.begin().await?;
-    let operator = find(&mut tx, id).await?;
+    let operator = UserBody::from(find(&mut tx, id).await?);
     users::delete(&mut tx, id, api.clock().now()).await?;
+    audit.record(&mut tx, Act::of("user.deleted", id).before(&operator)).await?;
     let ended = end_everywhere(&api, &mut tx, id).await?;
     api.commit(tx, vec![ended]).await?;
-    let data = OperatorData { operator: operator.into() };
-    Ok(Success::new(http::StatusCode::OK, "OPERATOR_DELETED", data))
+    Ok(Success::new(http::StatusCode::OK, "OPERATOR_DELETED", OperatorData { operator }))
 }

@@ -7,6 +7,7 @@ use super::{
 use crate::{
     access::owns_class,
     ask::{Asked, IdempotencyKey, Pending, mismatched, trace_headers},
+    audit::{Act, Audit},
     classes,
     error::ApiError,
     extract::{Body, Caller},
@@ -93,6 +94,7 @@ fn is_near(start: DateTime<Utc>, now: DateTime<Utc>) -> Result<(), Problem> {
 pub(crate) async fn create_session(
     State(api): State<Api>,
     caller: Caller,
+    audit: Audit,
     key: IdempotencyKey,
     Body(new): Body<NewSession>,
 ) -> Result<Response, ApiError> {
@@ -106,7 +108,7 @@ pub(crate) async fn create_session(
         starts_at: to_micros(new.start_time),
         ends_at: to_micros(new.end_time),
     };
-    match ask(&api, &caller, key, command).await? {
+    match (Asking { api: &api, caller: &caller, audit: &audit, key }).ask(command).await? {
         Told::Done(answer) => {
             let session = find(&mut *api.connection().await?, answer.session_id).await?;
             Ok(Success::created("SESSION_CREATED", SessionData { session: session.into() }).into_response())
@@ -133,11 +135,13 @@ pub(crate) async fn create_session(
 pub(crate) async fn start_session(
     State(api): State<Api>,
     caller: Caller,
+    audit: Audit,
     Path(session_id): Path<SessionId>,
     key: IdempotencyKey,
 ) -> Result<Response, ApiError> {
     find(&mut *api.connection().await?, session_id).await?;
-    let told = ask(&api, &caller, key, SessionCommand::Start { session_id }).await?;
+    let asking = Asking { api: &api, caller: &caller, audit: &audit, key };
+    let told = asking.ask(SessionCommand::Start { session_id }).await?;
     with_code(&api, told, "SESSION_STARTED").await
 }
 
@@ -168,11 +172,13 @@ pub(crate) struct EndedData {
 pub(crate) async fn end_session(
     State(api): State<Api>,
     caller: Caller,
+    audit: Audit,
     Path(session_id): Path<SessionId>,
     key: IdempotencyKey,
 ) -> Result<Response, ApiError> {
     find(&mut *api.connection().await?, session_id).await?;
-    match ask(&api, &caller, key, SessionCommand::End { session_id }).await? {
+    let asking = Asking { api: &api, caller: &caller, audit: &audit, key };
+    match asking.ask(SessionCommand::End { session_id }).await? {
         Told::Done(answer) => {
             let session = find(&mut *api.connection().await?, answer.session_id).await?;
             let attendance_count = answer.attendance_count.unwrap_or_default();
@@ -189,26 +195,43 @@ pub(super) enum Told {
     Pending(Pending),
 }
 
-/// Asks the attendance worker to change a session.
-pub(super) async fn ask(
-    api: &Api,
-    caller: &Caller,
-    key: IdempotencyKey,
-    command: SessionCommand,
-) -> Result<Told, ApiError> {
-    let content = serde_json::to_vec(&command).expect("commands of the contract serialise");
-    let request_id = key.request_id(api, caller, RequestKind::Session.name(), &content);
-    let request =
-        SessionRequest { request_id, requested_by: caller.id(), requested_at: api.clock().now(), command };
-    let mut headers = trace_headers();
-    headers.push((REQUEST_ID, request_id.to_string()));
-    let question = Message::json(subject::request(RequestKind::Session), request_id, &request)
-        .map_err(Problem::internal)?
-        .with_headers(headers);
-    match api.ask(question, request_id).await? {
-        Asked::Answered(Answer::Session(answer)) => Ok(Told::Done(answer)),
-        Asked::Answered(_) => Err(mismatched()),
-        Asked::Pending(pending) => Ok(Told::Pending(pending)),
+/// Somebody's call for a change of a session.
+pub(super) struct Asking<'a> {
+    pub(super) api: &'a Api,
+    pub(super) caller: &'a Caller,
+    pub(super) audit: &'a Audit,
+    pub(super) key: IdempotencyKey,
+}
+
+impl Asking<'_> {
+    /// Asks the attendance worker to change a session. That it was asked is on record before it is.
+    pub(super) async fn ask(self, command: SessionCommand) -> Result<Told, ApiError> {
+        let Self { api, caller, audit, key } = self;
+        let content = serde_json::to_vec(&command).expect("commands of the contract serialise");
+        let request_id = key.request_id(api, caller, RequestKind::Session.name(), &content);
+        audit.record(&mut *api.connection().await?, act(&command)).await?;
+        let requested_at = api.clock().now();
+        let request = SessionRequest { request_id, requested_by: caller.id(), requested_at, command };
+        let mut headers = trace_headers();
+        headers.push((REQUEST_ID, request_id.to_string()));
+        let question = Message::json(subject::request(RequestKind::Session), request_id, &request)
+            .map_err(Problem::internal)?
+            .with_headers(headers);
+        match api.ask(question, request_id).await? {
+            Asked::Answered(Answer::Session(answer)) => Ok(Told::Done(answer)),
+            Asked::Answered(_) => Err(mismatched()),
+            Asked::Pending(pending) => Ok(Told::Pending(pending)),
+        }
+    }
+}
+
+/// What the audit says of a command. A session that is yet to be made has no id.
+fn act(command: &SessionCommand) -> Act {
+    match command {
+        SessionCommand::Create { .. } => Act::on_all("session.creation_asked").after(command),
+        SessionCommand::Start { session_id } => Act::of("session.start_asked", session_id),
+        SessionCommand::End { session_id } => Act::of("session.end_asked", session_id),
+        SessionCommand::RotateQr { session_id } => Act::of("session.code_asked", session_id),
     }
 }
 

@@ -2,11 +2,12 @@
 
 use super::{
     SessionBody,
-    change::{ask, with_code},
+    change::{Asking, with_code},
     find, qr_image,
 };
 use crate::{
     ask::{IdempotencyKey, Pending},
+    audit::Audit,
     error::ApiError,
     extract::Caller,
     reply::Reply,
@@ -95,10 +96,12 @@ pub(crate) async fn get_code(State(api): State<Api>, Path(id): Path<SessionId>) 
 pub(crate) async fn rotate_code(
     State(api): State<Api>,
     caller: Caller,
+    audit: Audit,
     Path(session_id): Path<SessionId>,
     key: IdempotencyKey,
 ) -> Result<Response, ApiError> {
     find(&mut *api.connection().await?, session_id).await?;
-    let told = ask(&api, &caller, key, SessionCommand::RotateQr { session_id }).await?;
+    let asking = Asking { api: &api, caller: &caller, audit: &audit, key };
+    let told = asking.ask(SessionCommand::RotateQr { session_id }).await?;
     with_code(&api, told, "QR_ROTATED").await
 }

@@ -1,7 +1,14 @@
 //! `POST /students`.
 
-use super::{StudentData, find};
-use crate::{extract::Body, passwords, reply::Reply, state::Api, users};
+use super::{StudentBody, StudentData, find};
+use crate::{
+    audit::{Act, Audit},
+    extract::Body,
+    passwords,
+    reply::Reply,
+    state::Api,
+    users,
+};
 use axum::extract::State;
 use garde::Validate;
 use rollcall_schemas::{id::UserId, role::Role};
@@ -42,16 +49,17 @@ pub(crate) struct NewStudent {
 )]
 pub(crate) async fn create_student(
     State(api): State<Api>,
+    audit: Audit,
     Body(new): Body<NewStudent>,
 ) -> Reply<StudentData> {
     let password_hash = match new.password {
         Some(password) => Some(api.passwords().hash(password).await?),
         None => None,
     };
-    let mut db = api.connection().await?;
+    let mut tx = api.begin().await?;
     let student = NewUser {
         id: UserId(api.entropy().uuid_v4()),
-        organisation_id: users::organisation(&mut db).await?,
+        organisation_id: users::organisation(&mut tx).await?,
         email: new.email,
         full_name: new.full_name,
         role: Role::Student,
@@ -59,7 +67,9 @@ pub(crate) async fn create_student(
         password_hash,
         created_at: api.clock().now(),
     };
-    rollcall_store::users::create(&mut db, &student).await?;
-    let student = find(&mut db, student.id).await?;
-    Ok(Success::created("STUDENT_CREATED", StudentData { student: student.into() }))
+    rollcall_store::users::create(&mut tx, &student).await?;
+    let student = StudentBody::from(find(&mut tx, student.id).await?);
+    audit.record(&mut tx, Act::of("user.created", student.id).after(&student)).await?;
+    api.commit(tx, vec![]).await?;
+    Ok(Success::created("STUDENT_CREATED", StudentData { student }))
 }

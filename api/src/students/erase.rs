@@ -3,6 +3,7 @@
 use super::find;
 use crate::{
     ask::{Asked, IdempotencyKey, Pending, mismatched, trace_headers},
+    audit::{Act, Audit},
     error::ApiError,
     extract::Caller,
     state::Api,
@@ -23,6 +24,7 @@ use rollcall_schemas::{
 use rollcall_service::http::{Path, Problem, Success, SuccessEnvelope};
 use rollcall_store::outbox::OutboxMessage;
 use serde::Serialize;
+use serde_json::json;
 use utoipa::ToSchema;
 
 /// What was erased.
@@ -51,11 +53,17 @@ pub(crate) struct ErasedData {
 pub(crate) async fn erase_faces(
     State(api): State<Api>,
     caller: Caller,
+    audit: Audit,
     Path(id): Path<UserId>,
     key: IdempotencyKey,
 ) -> Result<Response, ApiError> {
-    find(&mut *api.connection().await?, id).await?;
+    let mut db = api.connection().await?;
+    find(&mut db, id).await?;
     let request_id = key.request_id(&api, &caller, RequestKind::EraseFaces.name(), id.0.as_bytes());
+    audit
+        .record(&mut db, Act::of("faces.erasure_asked", id).after(&json!({ "requestId": request_id })))
+        .await?;
+    drop(db);
     let mut headers = trace_headers();
     headers.push((REQUEST_ID, request_id.to_string()));
     let request = request(&api, &caller, id, request_id);

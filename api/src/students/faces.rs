@@ -3,6 +3,7 @@
 use super::find;
 use crate::{
     ask::{Asked, IdempotencyKey, Pending, mismatched, trace_headers},
+    audit::{Act, Audit},
     config::ApiConfig,
     error::ApiError,
     extract::Caller,
@@ -11,7 +12,7 @@ use crate::{
 };
 use axum::{
     body::Bytes,
-    extract::State,
+    extract::{FromRequestParts, State},
     response::{IntoResponse, Response},
 };
 use futures::future::try_join_all;
@@ -73,6 +74,14 @@ enum PhotoStatus {
     Pending,
 }
 
+/// Who asks, and under which key.
+#[derive(FromRequestParts)]
+pub(crate) struct Asker {
+    caller: Caller,
+    audit: Audit,
+    key: IdempotencyKey,
+}
+
 /// Enrol a student's face from 3 to 5 photographs.
 ///
 /// As `multipart/form-data` with a part `images` for each, or as JSON with data URLs. Each is answered on its own. The
@@ -97,16 +106,19 @@ enum PhotoStatus {
 )]
 pub(crate) async fn enrol_faces(
     State(api): State<Api>,
-    caller: Caller,
+    Asker { caller, audit, key }: Asker,
     Path(id): Path<UserId>,
-    key: IdempotencyKey,
     Photos(images): Photos,
 ) -> Result<Response, ApiError> {
     if !PHOTOS.contains(&images.len()) {
         let message = format!("{} to {} photographs are wanted", PHOTOS.start(), PHOTOS.end());
         return Err(Problem::validation([("images", message)]).into());
     }
-    let enrolled = find(&mut *api.connection().await?, id).await?.face_photos;
+    let mut db = api.connection().await?;
+    let enrolled = find(&mut db, id).await?.face_photos;
+    let asked_for = json!({ "photographs": images.len() });
+    audit.record(&mut db, Act::of("faces.enrolment_asked", id).after(&asked_for)).await?;
+    drop(db);
     let asked = images.into_iter().enumerate().map(|(index, image)| {
         let call = format!("{}/{id}/{index}", RequestKind::EnrolPhoto.name());
         let request_id = key.request_id(&api, &caller, &call, &image);

@@ -1,7 +1,8 @@
 //! `GET`, `PUT` and `DELETE /students/{id}`.
 
-use super::{StudentData, erasure, find};
+use super::{StudentBody, StudentData, erasure, find};
 use crate::{
+    audit::{Act, Audit},
     auth::end_everywhere,
     extract::{Body, Caller},
     passwords,
@@ -65,6 +66,7 @@ pub(crate) struct StudentChange {
 )]
 pub(crate) async fn update_student(
     State(api): State<Api>,
+    audit: Audit,
     Path(id): Path<UserId>,
     Body(change): Body<StudentChange>,
 ) -> Reply<StudentData> {
@@ -74,7 +76,7 @@ pub(crate) async fn update_student(
     };
     let (is_new_password, is_new_email) = (password_hash.is_some(), change.email.is_some());
     let mut tx = api.begin().await?;
-    find(&mut tx, id).await?;
+    let before = StudentBody::from(find(&mut tx, id).await?);
     let change = UserChange {
         email: change.email,
         full_name: change.full_name,
@@ -87,9 +89,11 @@ pub(crate) async fn update_student(
         users::confirm_email(&mut tx, id, true).await?;
     }
     let messages = if is_new_password { vec![end_everywhere(&api, &mut tx, id).await?] } else { vec![] };
-    let student = find(&mut tx, id).await?;
+    let student = StudentBody::from(find(&mut tx, id).await?);
+    let act = Act::of("user.updated", id).before(&before).after(&student);
+    audit.record(&mut tx, act.with_new_password(is_new_password)).await?;
     api.commit(tx, messages).await?;
-    Ok(Success::ok(StudentData { student: student.into() }))
+    Ok(Success::ok(StudentData { student }))
 }
 
 /// Delete a student.
@@ -105,6 +109,7 @@ pub(crate) async fn update_student(
 pub(crate) async fn delete_student(
     State(api): State<Api>,
     caller: Caller,
+    audit: Audit,
     Path(id): Path<UserId>,
 ) -> Reply<StudentData> {
     let mut tx = api.begin().await?;
@@ -112,7 +117,9 @@ pub(crate) async fn delete_student(
     let now = api.clock().now();
     enrolments::end(&mut tx, id, None, now).await?;
     users::delete(&mut tx, id, now).await?;
+    let student = StudentBody::from(student);
+    audit.record(&mut tx, Act::of("user.deleted", id).before(&student)).await?;
     let ended = end_everywhere(&api, &mut tx, id).await?;
     api.commit(tx, vec![ended, erasure(&api, &caller, id)]).await?;
-    Ok(Success::new(http::StatusCode::OK, "STUDENT_DELETED", StudentData { student: student.into() }))
+    Ok(Success::new(http::StatusCode::OK, "STUDENT_DELETED", StudentData { student }))
 }

@@ -1,7 +1,9 @@
 //! `POST /users`.
 
-use super::{UserData, find, may_manage, organisation};
+use super::{UserBody, UserData, find, may_manage, organisation};
 use crate::{
+    audit::{Act, Audit},
+    error::ApiError,
     extract::{Body, Caller},
     passwords,
     reply::Reply,
@@ -53,22 +55,23 @@ pub(crate) struct NewUserBody {
 pub(crate) async fn create_user(
     State(api): State<Api>,
     caller: Caller,
+    audit: Audit,
     Body(new): Body<NewUserBody>,
 ) -> Reply<UserData> {
     may_manage(&caller, new.role)?;
-    let user = add(&api, new).await?;
-    Ok(Success::created("USER_CREATED", UserData { user: user.into() }))
+    let user = add(&api, &audit, new).await?;
+    Ok(Success::created("USER_CREATED", UserData { user }))
 }
 
-async fn add(api: &Api, new: NewUserBody) -> Result<users::User, crate::error::ApiError> {
+async fn add(api: &Api, audit: &Audit, new: NewUserBody) -> Result<UserBody, ApiError> {
     let password_hash = match new.password {
         Some(password) => Some(api.passwords().hash(password).await?),
         None => None,
     };
-    let mut db = api.connection().await?;
+    let mut tx = api.begin().await?;
     let user = NewUser {
         id: UserId(api.entropy().uuid_v4()),
-        organisation_id: organisation(&mut db).await?,
+        organisation_id: organisation(&mut tx).await?,
         email: new.email,
         full_name: new.full_name,
         role: new.role,
@@ -76,6 +79,9 @@ async fn add(api: &Api, new: NewUserBody) -> Result<users::User, crate::error::A
         password_hash,
         created_at: api.clock().now(),
     };
-    users::create(&mut db, &user).await?;
-    find(&mut db, user.id).await
+    users::create(&mut tx, &user).await?;
+    let user = UserBody::from(find(&mut tx, user.id).await?);
+    audit.record(&mut tx, Act::of("user.created", user.id).after(&user)).await?;
+    api.commit(tx, vec![]).await?;
+    Ok(user)
 }

@@ -1,7 +1,8 @@
 //! `GET`, `PUT` and `DELETE /users/{id}`.
 
-use super::{UserData, find, may_manage, teaches_nothing};
+use super::{UserBody, UserData, find, may_manage, teaches_nothing};
 use crate::{
+    audit::{Act, Audit},
     auth::end_everywhere,
     extract::{Body, Caller},
     passwords,
@@ -72,6 +73,7 @@ pub(crate) struct UserChangeBody {
 pub(crate) async fn update_user(
     State(api): State<Api>,
     caller: Caller,
+    audit: Audit,
     Path(id): Path<UserId>,
     Body(change): Body<UserChangeBody>,
 ) -> Reply<UserData> {
@@ -87,6 +89,7 @@ pub(crate) async fn update_user(
         may_manage(&caller, role)?;
         teaches_nothing(&mut tx, &user).await?;
     }
+    let (before, has_new_password) = (UserBody::from(user), password_hash.is_some());
     let ends_sign_ins = new_role.is_some() || password_hash.is_some();
     let is_new_email = change.email.is_some();
     let change = UserChange {
@@ -100,10 +103,12 @@ pub(crate) async fn update_user(
     if is_new_email {
         users::confirm_email(&mut tx, id, true).await?;
     }
-    let user = find(&mut tx, id).await?;
+    let user = UserBody::from(find(&mut tx, id).await?);
+    let act = Act::of("user.updated", id).before(&before).after(&user);
+    audit.record(&mut tx, act.with_new_password(has_new_password)).await?;
     let messages = if ends_sign_ins { vec![end_everywhere(&api, &mut tx, id).await?] } else { vec![] };
     api.commit(tx, messages).await?;
-    Ok(Success::ok(UserData { user: user.into() }))
+    Ok(Success::ok(UserData { user }))
 }
 
 /// Delete a person.
@@ -122,6 +127,7 @@ pub(crate) async fn update_user(
 pub(crate) async fn delete_user(
     State(api): State<Api>,
     caller: Caller,
+    audit: Audit,
     Path(id): Path<UserId>,
 ) -> Reply<UserData> {
     if id == caller.id() {
@@ -134,7 +140,9 @@ pub(crate) async fn delete_user(
     let now = api.clock().now();
     enrolments::end(&mut tx, id, None, now).await?;
     users::delete(&mut tx, id, now).await?;
+    let user = UserBody::from(user);
+    audit.record(&mut tx, Act::of("user.deleted", id).before(&user)).await?;
     let ended = end_everywhere(&api, &mut tx, id).await?;
     api.commit(tx, vec![ended, erasure(&api, &caller, id)]).await?;
-    Ok(Success::new(http::StatusCode::OK, "USER_DELETED", UserData { user: user.into() }))
+    Ok(Success::new(http::StatusCode::OK, "USER_DELETED", UserData { user }))
 }

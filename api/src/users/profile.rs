@@ -1,7 +1,8 @@
 //! `GET` and `PUT /users/profile`.
 
-use super::{UserData, find};
+use super::{UserBody, UserData, find};
 use crate::{
+    audit::{Act, Audit},
     extract::{Body, Caller},
     reply::Reply,
     state::Api,
@@ -52,6 +53,7 @@ pub(crate) struct ProfileChange {
 pub(crate) async fn update_profile(
     State(api): State<Api>,
     caller: Caller,
+    audit: Audit,
     Body(change): Body<ProfileChange>,
 ) -> Reply<UserData> {
     let mut tx = api.begin().await?;
@@ -63,6 +65,8 @@ pub(crate) async fn update_profile(
         // Nobody but themselves says so.
         users::confirm_email(&mut tx, caller.id(), false).await?;
     }
+    let (before, user) = (UserBody::from(before), UserBody::from(user));
+    audit.record(&mut tx, Act::of("user.updated", caller.id()).before(&before).after(&user)).await?;
     api.commit(tx, vec![]).await?;
-    Ok(Success::ok(UserData { user: user.into() }))
+    Ok(Success::ok(UserData { user }))
 }

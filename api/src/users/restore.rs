@@ -1,7 +1,12 @@
 //! `POST /users/{id}/restore`.
 
-use super::{UserData, find, may_manage};
-use crate::{extract::Caller, reply::Reply, state::Api};
+use super::{UserBody, UserData, find, may_manage};
+use crate::{
+    audit::{Act, Audit},
+    extract::Caller,
+    reply::Reply,
+    state::Api,
+};
 use axum::extract::State;
 use rollcall_schemas::id::UserId;
 use rollcall_service::http::{ErrorEnvelope, Path, Problem, Success, SuccessEnvelope};
@@ -24,6 +29,7 @@ use rollcall_store::users;
 pub(crate) async fn restore_user(
     State(api): State<Api>,
     caller: Caller,
+    audit: Audit,
     Path(id): Path<UserId>,
 ) -> Reply<UserData> {
     let mut tx = api.begin().await?;
@@ -31,7 +37,8 @@ pub(crate) async fn restore_user(
     let deleted = deleted.ok_or_else(|| Problem::not_found("deleted user"))?;
     may_manage(&caller, deleted.role)?;
     users::restore(&mut tx, id, api.clock().now()).await?;
-    let user = find(&mut tx, id).await?;
+    let user = UserBody::from(find(&mut tx, id).await?);
+    audit.record(&mut tx, Act::of("user.restored", id).after(&user)).await?;
     api.commit(tx, vec![]).await?;
-    Ok(Success::new(http::StatusCode::OK, "USER_RESTORED", UserData { user: user.into() }))
+    Ok(Success::new(http::StatusCode::OK, "USER_RESTORED", UserData { user }))
 }

@@ -2,6 +2,7 @@
 
 use super::account::resolve;
 use crate::{
+    audit::{Act, Audit},
     auth::{
         begin::{RefreshIn, SignedIn, begin},
         cookies,
@@ -54,6 +55,7 @@ pub(crate) async fn callback(
     Path(name): Path<String>,
     Query(returned): Query<Returned>,
     jar: CookieJar,
+    audit: Audit,
 ) -> Result<Response, ApiError> {
     let provider = api.providers().find(&name)?;
     let (state, browser) =
@@ -72,6 +74,7 @@ pub(crate) async fn callback(
     let who = provider.identify(code, nonce, pkce_verifier).await?;
     let mut tx = api.begin().await?;
     let user = resolve(&api, &mut tx, &provider.config, who).await?;
+    audit.by(user.id).record(&mut tx, Act::of("user.signed_in", user.id)).await?;
     let jar = cookies::without_visit(jar);
     let (jar, signed_in) = begin(&api, &mut tx, user, RefreshIn::Cookie, jar).await?;
     api.commit(tx, vec![]).await?;

@@ -7,7 +7,13 @@ mod plan;
 mod table;
 
 use super::organisation;
-use crate::{error::ApiError, extract::Caller, reply::Reply, state::Api};
+use crate::{
+    audit::{Act, Audit},
+    error::ApiError,
+    extract::Caller,
+    reply::Reply,
+    state::Api,
+};
 use axum::extract::{FromRequest, Request, State};
 use http::header::CONTENT_TYPE;
 use plan::{Plan, Surroundings};
@@ -141,6 +147,7 @@ pub(crate) struct ImportReport {
 pub(crate) async fn import_users(
     State(api): State<Api>,
     caller: Caller,
+    audit: Audit,
     Query(params): Query<ImportParams>,
     request: Request,
 ) -> Reply<ImportReport> {
@@ -153,13 +160,35 @@ pub(crate) async fn import_users(
     plan.add(&table.lines, &surroundings, (&caller, params.mode), api.entropy());
     let plan = plan.sorted();
     if !plan.errors.is_empty() || params.dry_run {
+        audit.changed_nothing();
         return finished_without_effect(plan, params.dry_run);
     }
     import::create(&mut tx, &plan.new_users(organisation_id, now), now).await?;
     import::update(&mut tx, &plan.updates, now).await?;
     import::enrol(&mut tx, &plan.enrolments, now).await?;
+    record(&audit, &mut tx, &plan).await?;
     api.commit(tx, vec![]).await?;
     Ok(Success::new(http::StatusCode::OK, "USERS_IMPORTED", plan.report(false)))
+}
+
+/// A line for each person and each place in a class. A file may say what is so already.
+async fn record(audit: &Audit, tx: &mut PgConnection, plan: &Plan) -> Result<(), ApiError> {
+    audit.changed_nothing();
+    for (id, line) in &plan.creations {
+        let after = json!({
+            "email": line.email, "fullName": line.full_name, "role": line.role, "rollNumber": line.roll_number,
+        });
+        audit.record(tx, Act::of("user.created", id).after(&after)).await?;
+    }
+    for update in &plan.updates {
+        let after = json!({ "fullName": update.full_name, "rollNumber": update.roll_number });
+        audit.record(tx, Act::of("user.updated", update.id).after(&after)).await?;
+    }
+    for (_, class_id, student_id) in &plan.enrolments {
+        let after = json!({ "studentId": student_id });
+        audit.record(tx, Act::of("class.student_added", class_id).after(&after)).await?;
+    }
+    Ok(())
 }
 
 fn finished_without_effect(plan: Plan, dry_run: bool) -> Reply<ImportReport> {

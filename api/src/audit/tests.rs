@@ -1,0 +1,364 @@
+//! What each route leaves, and how it is read.
+
+use crate::{
+    ApiConfig, Registration,
+    access::RULES,
+    testing::{PASSWORD, SOON, TestApi},
+};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use http::Method;
+use rollcall_schemas::{
+    access::{Audited, Rule},
+    id::{CameraId, PhotoId},
+    outcome::{Answer, OutcomeResult, PhotoAnswer},
+    request::PhotoMeta,
+    subject::RequestKind,
+};
+use rollcall_test_support::{Client, eventually};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use uuid::Uuid;
+
+/// How many lines there are.
+async fn lines(test: &TestApi) -> u64 {
+    test.admin().get("/api/v1/audit/logs?limit=1").await.body["meta"]["total"].as_u64().unwrap()
+}
+
+/// The newest line.
+async fn newest(test: &TestApi) -> Value {
+    test.admin().get("/api/v1/audit/logs?limit=1").await.data()["logs"][0].clone()
+}
+
+/// A call that succeeds.
+struct Example {
+    rule: (&'static str, &'static str),
+    client: Client,
+    path: String,
+    body: Value,
+}
+
+/// A call for every route that must leave a line, in an order in which each succeeds.
+async fn examples(test: &TestApi) -> Vec<Example> {
+    let school = &test.school;
+    let (class, student, other) = (school.class, school.student, school.other_student);
+    let (admin, teacher, nobody) = (test.admin(), test.teacher(), test.edge.client());
+    let (camera, key) = camera_with_key(test).await;
+    let photo = |mark| {
+        format!("data:image/jpeg;base64,{}", BASE64_STANDARD.encode([0xff, 0xd8, 0xff, mark, 0xff, 0xd9]))
+    };
+    let new_class = json!({ "code": "C3", "name": "Class C3", "teacherId": school.teacher });
+    let new_session = json!({
+        "classId": class, "startTime": "2026-03-02T10:00:00Z", "endTime": "2026-03-02T11:00:00Z",
+    });
+    let new_key = json!({ "name": "Timetable", "scopes": ["people:read"] });
+    let made = admin.post("/api/v1/api-keys", &new_key).await;
+    let integration = made.data()["keyId"].as_str().unwrap().to_owned();
+    let made = admin
+        .post("/api/v1/admin/operators", &json!({ "email": "one@school.example", "fullName": "One" }))
+        .await;
+    let operator = made.data()["operator"]["id"].as_str().unwrap().to_owned();
+    let sign_in = json!({ "email": "admin@school.example", "password": PASSWORD });
+    let new_user = |email: &str| json!({ "email": email, "fullName": "Neo", "role": "teacher" });
+    let new_student = json!({ "email": "stu@school.example", "fullName": "Stu" });
+    let example = |rule: (&'static str, &'static str), client: &Client, ids: &[&dyn ToString], body| {
+        let mut ids = ids.iter();
+        let tokens = rule.1.split('/').map(|token| {
+            if token.starts_with('{') { ids.next().unwrap().to_string() } else { token.to_owned() }
+        });
+        Example { rule, client: client.clone(), path: tokens.collect::<Vec<_>>().join("/"), body }
+    };
+    vec![
+        example(("POST", "/api/v1/auth/login"), &nobody, &[], sign_in),
+        example(
+            ("POST", "/api/v1/auth/register"),
+            &nobody,
+            &[],
+            json!({ "email": "reg@school.example", "fullName": "Reg", "password": PASSWORD }),
+        ),
+        example(("POST", "/api/v1/auth/invitations"), &admin, &[], json!({ "role": "teacher" })),
+        example(
+            ("PUT", "/api/v1/auth/password"),
+            &admin,
+            &[],
+            json!({ "currentPassword": PASSWORD, "newPassword": "Another-horse-2" }),
+        ),
+        example(("POST", "/api/v1/users"), &admin, &[], new_user("neo@school.example")),
+        example(("PUT", "/api/v1/users/profile"), &teacher, &[], json!({ "fullName": "Tom T" })),
+        example(("PUT", "/api/v1/users/{id}"), &admin, &[&school.operator], json!({ "fullName": "O" })),
+        example(
+            ("POST", "/api/v1/users/import"),
+            &admin,
+            &[],
+            json!("email,fullName,role\nimp@school.example,Imp,teacher\n"),
+        ),
+        example(
+            ("POST", "/api/v1/admin/operators"),
+            &admin,
+            &[],
+            json!({ "email": "op@school.example", "fullName": "Op" }),
+        ),
+        example(("PUT", "/api/v1/admin/operators/{id}"), &admin, &[&operator], json!({ "fullName": "Opus" })),
+        example(("DELETE", "/api/v1/admin/operators/{id}"), &admin, &[&operator], json!({})),
+        example(("POST", "/api/v1/students"), &admin, &[], new_student),
+        example(("PUT", "/api/v1/students/{id}"), &admin, &[&other], json!({ "fullName": "Sven S" })),
+        example(
+            ("POST", "/api/v1/students/{id}/faces"),
+            &admin,
+            &[&student],
+            json!({ "images": [photo(2), photo(3), photo(4)] }),
+        ),
+        example(("DELETE", "/api/v1/students/{id}/faces"), &admin, &[&student], json!({})),
+        example(("POST", "/api/v1/classes"), &admin, &[], new_class),
+        example(("PUT", "/api/v1/classes/{id}"), &teacher, &[&class], json!({ "name": "Class A" })),
+        example(("PUT", "/api/v1/classes/{id}/settings"), &teacher, &[&class], json!({ "qrTtlSeconds": 20 })),
+        example(("POST", "/api/v1/classes/{id}/enroll"), &test.student(), &[&school.other_class], json!({})),
+        example(
+            ("POST", "/api/v1/classes/{id}/students"),
+            &teacher,
+            &[&class],
+            json!({ "studentId": other }),
+        ),
+        example(
+            ("DELETE", "/api/v1/classes/{id}/students/{studentId}"),
+            &teacher,
+            &[&class, &other],
+            json!({}),
+        ),
+        example(("PUT", "/api/v1/classes/{id}/cameras/{cameraId}"), &admin, &[&class, &camera], json!({})),
+        example(("DELETE", "/api/v1/classes/{id}/cameras/{cameraId}"), &admin, &[&class, &camera], json!({})),
+        example(("POST", "/api/v1/cameras"), &admin, &[], json!({ "name": "Gate" })),
+        example(("PUT", "/api/v1/cameras/{id}"), &admin, &[&camera], json!({ "enabled": false })),
+        example(("POST", "/api/v1/cameras/{id}/keys"), &admin, &[&camera], json!({})),
+        example(("POST", "/api/v1/cameras/{id}/keys/{keyId}/rotate"), &admin, &[&camera, &key], json!({})),
+        example(("DELETE", "/api/v1/cameras/{id}/keys/{keyId}"), &admin, &[&camera, &key], json!({})),
+        example(("POST", "/api/v1/api-keys"), &admin, &[], new_key.clone()),
+        example(("POST", "/api/v1/api-keys/{keyId}/rotate"), &admin, &[&integration], json!({})),
+        example(("DELETE", "/api/v1/api-keys/{keyId}"), &admin, &[&integration], json!({})),
+        example(("DELETE", "/api/v1/cameras/{id}"), &admin, &[&camera], json!({})),
+        example(("POST", "/api/v1/sessions"), &teacher, &[], new_session),
+        example(("PUT", "/api/v1/sessions/{id}/start"), &teacher, &[&school.session], json!({})),
+        example(("POST", "/api/v1/sessions/{id}/qr"), &teacher, &[&school.session], json!({})),
+        example(("PUT", "/api/v1/sessions/{id}/end"), &teacher, &[&school.session], json!({})),
+        example(("POST", "/api/v1/admin/config-org"), &admin, &[], json!({ "locale": "de-AT" })),
+        example(("PATCH", "/api/v1/admin/config-org"), &admin, &[], json!({ "timeZone": "Europe/Vienna" })),
+        example(("POST", "/api/v1/admin/system-config"), &admin, &[], json!({ "lockSeconds": 60 })),
+        example(("PATCH", "/api/v1/admin/system-config"), &admin, &[], json!({ "lockSeconds": null })),
+        example(("GET", "/api/v1/reviews"), &teacher, &[], Value::Null),
+        example(("DELETE", "/api/v1/students/{id}"), &admin, &[&other], json!({})),
+        example(("POST", "/api/v1/users/{id}/restore"), &admin, &[&other], json!({})),
+        example(("DELETE", "/api/v1/users/{id}"), &admin, &[&school.operator], json!({})),
+        example(("DELETE", "/api/v1/classes/{id}"), &teacher, &[&class], json!({})),
+    ]
+}
+
+async fn camera_with_key(test: &TestApi) -> (CameraId, String) {
+    let (camera, _) = test.camera("Hall").await;
+    let read = test.admin().get(&format!("/api/v1/cameras/{camera}")).await;
+    (camera, read.data()["keys"][0]["id"].as_str().unwrap().to_owned())
+}
+
+fn accept_photos(test: &TestApi) {
+    test.answer_with(RequestKind::EnrolPhoto, |delivery| {
+        let user_id = PhotoMeta::from_headers(delivery).unwrap().user_id.unwrap();
+        let photo_id = Some(PhotoId(Uuid::from_u128(u128::from(delivery.payload[3]))));
+        let answer = PhotoAnswer { user_id, photo_id, refusal: None, quality: None, photos: 3 };
+        OutcomeResult::Succeeded { answer: Answer::Photo(answer) }
+    });
+}
+
+#[tokio::test]
+async fn every_route_leaves_what_its_row_says() {
+    let open = ApiConfig { registration: Registration::Open, ..ApiConfig::default() };
+    let test = TestApi::start_with(open).await;
+    test.start_attendance_worker();
+    accept_photos(&test);
+    let mut called = BTreeSet::new();
+    for Example { rule, client, path, body } in examples(&test).await {
+        let before = lines(&test).await;
+        let method: Method = rule.0.parse().unwrap();
+        let answer = match rule.0 {
+            "GET" | "DELETE" => client.send(method, &path, None).await,
+            _ => match body.as_str() {
+                Some(file) => client.send(method, &path, Some(("text/csv", file.into()))).await,
+                None => client.send_json(method, &path, &body).await,
+            },
+        };
+        answer.data();
+        assert_eq!(lines(&test).await, before + 1, "{rule:?} leaves one line");
+        let line = newest(&test).await;
+        assert_eq!((&line["outcome"], &line["occurrences"]), (&json!("done"), &json!(1)), "{rule:?}");
+        assert_eq!(line["actorKind"], "user", "{rule:?}");
+        assert!(line["requestId"].is_string() && line["details"]["address"].is_string(), "{rule:?}: {line}");
+        called.insert(rule);
+    }
+    let wanted: BTreeSet<_> = RULES
+        .iter()
+        .filter(|rule| rule.audited != Audited::No)
+        .map(|rule| (rule.method, rule.path))
+        .collect();
+    assert_eq!(called, wanted);
+}
+
+#[tokio::test]
+async fn what_is_only_read_leaves_nothing() {
+    let test = TestApi::start_with(ApiConfig { ask_deadline_ms: 50, ..ApiConfig::default() }).await;
+    let (camera, _) = test.camera("Hall").await;
+    let before = lines(&test).await;
+    // The stream of events has no end to wait for.
+    let reads = |rule: &&Rule| rule.audited == Audited::No && !rule.path.ends_with("/events");
+    for rule in RULES.iter().filter(reads).filter(|rule| rule.path.starts_with("/api")) {
+        let id = if rule.path.contains("/cameras/") {
+            camera.to_string()
+        } else if rule.path.contains("/classes/") {
+            test.school.class.to_string()
+        } else if rule.path.contains("/sessions/") || rule.path.contains("/session/") {
+            test.school.session.to_string()
+        } else {
+            test.school.student.to_string()
+        };
+        let path = rule.path.replace("{id}", &id).replace("{classId}", &test.school.class.to_string());
+        let client = if rule.path == "/api/v1/users/enrollments" { test.student() } else { test.admin() };
+        client.get(&path).await;
+    }
+    let refused_to_the_admin = 1;
+    assert_eq!(lines(&test).await, before + refused_to_the_admin, "{}", newest(&test).await);
+}
+
+#[tokio::test]
+async fn a_line_says_who_did_what_and_no_secret() {
+    let test = TestApi::start().await;
+    let operator = test.operator();
+    let path = format!("/api/v1/students/{}", test.school.student);
+    let change = json!({ "fullName": "Sara S", "password": "Another-horse-2" });
+    let answer = operator
+        .request(Method::PUT, &path)
+        .header("x-request-id", "from-the-caller")
+        .json(&change)
+        .send()
+        .await
+        .unwrap();
+    assert!(answer.status().is_success());
+    let line = newest(&test).await;
+    assert_eq!(line["actorId"], json!(test.school.operator));
+    assert_eq!((&line["action"], &line["targetId"]), (&json!("user.updated"), &json!(test.school.student)));
+    assert_eq!(line["requestId"], "from-the-caller");
+    assert_eq!(line["details"]["before"], json!({ "fullName": "Sara student" }));
+    assert_eq!(line["details"]["after"], json!({ "fullName": "Sara S", "passwordChanged": true }));
+    let all = test.admin().get("/api/v1/audit/logs?limit=100").await.body.to_string();
+    assert!(!all.contains("Another-horse") && !all.contains("$2"), "no password and no hash: {all}");
+}
+
+#[tokio::test]
+async fn refusals_are_on_record_and_a_flood_is_one_line() {
+    let test = TestApi::start().await;
+    let (_, camera) = test.camera("Hall").await;
+    let foreign = format!("/api/v1/classes/{}", test.school.other_class);
+    let before = lines(&test).await;
+    for _ in 0..20 {
+        test.student().get("/api/v1/users").await.refused(403, "AUTH_UNAUTHORIZED");
+    }
+    assert_eq!(lines(&test).await, before + 1);
+    let line = newest(&test).await;
+    assert_eq!((&line["action"], &line["outcome"]), (&json!("access.refused"), &json!("refused")));
+    assert_eq!(
+        (&line["actorId"], &line["targetId"]),
+        (&json!(test.school.student), &json!("GET /api/v1/users"))
+    );
+    assert_eq!(line["details"]["reason"], "your role may not do this");
+
+    test.teacher().get(&foreign).await.refused(403, "AUTH_UNAUTHORIZED");
+    let line = newest(&test).await;
+    assert_eq!(line["details"]["path"], foreign);
+    assert_eq!(line["details"]["reason"], "this class is not yours");
+
+    camera.get("/api/v1/classes").await.refused(403, "AUTH_UNAUTHORIZED");
+    assert_eq!(newest(&test).await["actorKind"], "api_key");
+
+    test.clock.advance(chrono::TimeDelta::minutes(1));
+    test.student().get("/api/v1/users").await.refused(403, "AUTH_UNAUTHORIZED");
+    let of_student = format!("/api/v1/audit/logs?actor={}&outcome=refused", test.school.student);
+    let listed = test.admin().get(&of_student).await;
+    let counts: Vec<_> =
+        listed.data()["logs"].as_array().unwrap().iter().map(|l| &l["occurrences"]).collect();
+    assert_eq!(listed.body["meta"]["total"], 3);
+    assert!(counts.contains(&&json!(19)), "{counts:?}");
+}
+
+#[tokio::test]
+async fn pages_go_on_where_they_ended_while_lines_are_added() {
+    let test = TestApi::start().await;
+    let admin = test.admin();
+    for name in ["a", "b", "c"] {
+        admin.post("/api/v1/cameras", &json!({ "name": name })).await.data();
+        test.clock.advance(chrono::TimeDelta::seconds(1));
+    }
+    let names = |page: &rollcall_test_support::Answer| -> Vec<String> {
+        let lines = page.data()["logs"].as_array().unwrap().clone();
+        lines.iter().map(|line| line["details"]["after"]["name"].as_str().unwrap().to_owned()).collect()
+    };
+    let first = admin.get("/api/v1/audit/logs?target=camera&limit=2").await;
+    assert_eq!((names(&first), &first.body["meta"]["total"]), (vec!["c".into(), "b".into()], &json!(3)));
+    admin.post("/api/v1/cameras", &json!({ "name": "d" })).await.data();
+    let next = admin.get(first.body["meta"]["links"]["next"].as_str().unwrap()).await;
+    assert_eq!((names(&next), &next.body["meta"]["next"]), (vec!["a".into()], &Value::Null));
+    let within = "/api/v1/audit/logs?action=camera.created&from=2026-03-02T09:00:01Z&to=2026-03-02T09:00:02Z";
+    assert_eq!(names(&admin.get(within).await), ["b"]);
+
+    for (query, field) in [
+        ("actor=nobody", "actor"),
+        ("outcome=maybe", "outcome"),
+        ("limit=0", "limit"),
+        ("cursor=x", "cursor"),
+        ("format=xml", "format"),
+    ] {
+        let refused = admin.get(&format!("/api/v1/audit/logs?{query}")).await;
+        assert_eq!(refused.refused(422, "VALIDATION_FAILED")["fields"][0]["field"], field);
+    }
+}
+
+#[tokio::test]
+async fn an_export_has_every_line_and_no_formula() {
+    let test = TestApi::start().await;
+    let admin = test.admin();
+    let refused = admin.request(Method::POST, "/api/v1/cameras").header("x-request-id", "=1+1");
+    assert!(refused.json(&json!({ "name": "Door" })).send().await.unwrap().status().is_success());
+    let total = lines(&test).await;
+    let export = async |format: &str| {
+        let path = format!("/api/v1/audit/logs?format={format}");
+        let answer = admin.request(Method::GET, &path).send().await.unwrap();
+        let kind = answer.headers()["content-type"].to_str().unwrap().to_owned();
+        (kind, answer.text().await.unwrap())
+    };
+    let (kind, text) = export("csv").await;
+    assert!(kind.starts_with("text/csv"));
+    let rows: Vec<_> = csv::Reader::from_reader(text.as_bytes()).into_records().map(Result::unwrap).collect();
+    // The export is a line itself.
+    assert_eq!(rows.len() as u64, total + 1);
+    assert!(rows.iter().any(|row| row.iter().any(|cell| cell == "'=1+1")), "{text}");
+    let (kind, text) = export("json").await;
+    assert_eq!(kind, "application/json");
+    let all: Vec<Value> = serde_json::from_str(&text).unwrap();
+    assert_eq!(all.len() as u64, total + 2);
+    assert_eq!(all[0]["action"], "audit.exported");
+}
+
+#[tokio::test]
+async fn lines_are_chained_and_the_log_knows_the_end() {
+    let test = TestApi::start().await;
+    let feed = test.bus.feed::<rollcall_schemas::feed::AuditHead>(
+        Some(rollcall_schemas::subject::audit_head()),
+        None,
+        test.lifecycle.soft_stop(),
+    );
+    test.admin().post("/api/v1/cameras", &json!({ "name": "Door" })).await.data();
+    let line = eventually("the line has its place", SOON, || async {
+        let line = newest(&test).await;
+        line["position"].is_i64().then_some(line)
+    })
+    .await;
+    let told = eventually("the log knows", SOON, || async {
+        feed.get("audit").filter(|head| json!(head.position) == line["position"])
+    })
+    .await;
+    assert_eq!(json!(told.sha256), line["sha256"]);
+}
