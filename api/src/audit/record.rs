@@ -3,7 +3,7 @@
 use crate::{error::ApiError, idempotency::REPLAYED, state::Api};
 use axum::{RequestExt, extract::FromRequestParts, response::Response};
 use http::request::Parts;
-use rollcall_schemas::id::UserId;
+use rollcall_schemas::{access::Rule, id::UserId};
 use rollcall_service::{
     auth::Principal,
     clock::{Clock, Entropy},
