@@ -27,6 +27,7 @@ use utoipa_swagger_ui::SwaggerUi;
         (name = "auth", description = "Sign-in"),
         (name = "users", description = "People"),
         (name = "admin", description = "Administration"),
+        (name = "audit", description = "Audit"),
         (name = "students", description = "Students and faces"),
         (name = "classes", description = "Classes"),
         (name = "cameras", description = "Cameras"),

@@ -4,7 +4,7 @@ use super::versions::{Change, ConfigurationData, IfMatch, Others, Settings, pres
 use crate::{audit::Audit, error::ApiError, extract::Caller, state::Api, users};
 use axum::extract::State;
 use garde::Validate;
-use rollcall_service::http::{Json, Problem, SuccessEnvelope};
+use rollcall_service::http::{ErrorEnvelope, Json, Problem, SuccessEnvelope};
 use rollcall_store::{
     PgConnection,
     classes::ClassSettings,
@@ -12,12 +12,13 @@ use rollcall_store::{
     organisations,
 };
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
 /// The settings of the organisation. None needs a restart.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[schema(example = json!({ "name": "Hill School", "timeZone": "Europe/Vienna", "locale": "de-AT", "lateAfterSeconds": 600, "qrTtlSeconds": 300, "certainIsEnough": true, "votesWanted": 3 }))]
 pub(crate) struct OrganisationConfig {
     /// What it is called. Takes effect at once.
     #[garde(length(chars, min = 1, max = 200))]
@@ -103,7 +104,7 @@ fn is_language_tag(tag: &str, (): &()) -> garde::Result {
 #[utoipa::path(
     get,
     path = "/api/v1/admin/config-org",
-    tag = "administration",
+    tag = "admin",
     responses((status = 200, description = "The configuration", body = SuccessEnvelope<ConfigurationData<OrganisationConfig>>))
 )]
 pub(crate) async fn get_config_org(
@@ -116,10 +117,13 @@ pub(crate) async fn get_config_org(
 #[utoipa::path(
     post,
     path = "/api/v1/admin/config-org",
-    tag = "administration",
+    tag = "admin",
     params(("If-Match" = Option<String>, Header, description = "The ETag of the version that is changed")),
     request_body = OrganisationConfig,
-    responses((status = 200, description = "The configuration", body = SuccessEnvelope<ConfigurationData<OrganisationConfig>>))
+    responses(
+        (status = 200, description = "The configuration", body = SuccessEnvelope<ConfigurationData<OrganisationConfig>>),
+        (status = 412, description = "`CONFLICT`: somebody else changed it meanwhile", body = ErrorEnvelope),
+    )
 )]
 pub(crate) async fn set_config_org(
     State(api): State<Api>,
@@ -135,10 +139,13 @@ pub(crate) async fn set_config_org(
 #[utoipa::path(
     patch,
     path = "/api/v1/admin/config-org",
-    tag = "administration",
+    tag = "admin",
     params(("If-Match" = Option<String>, Header, description = "The ETag of the version that is changed")),
     request_body = OrganisationConfig,
-    responses((status = 200, description = "The configuration", body = SuccessEnvelope<ConfigurationData<OrganisationConfig>>))
+    responses(
+        (status = 200, description = "The configuration", body = SuccessEnvelope<ConfigurationData<OrganisationConfig>>),
+        (status = 412, description = "`CONFLICT`: somebody else changed it meanwhile", body = ErrorEnvelope),
+    )
 )]
 pub(crate) async fn change_config_org(
     State(api): State<Api>,

@@ -6,10 +6,10 @@ use axum::extract::State;
 use garde::Validate;
 use parking_lot::RwLock;
 use rollcall_schemas::{feed::ConfigurationEntry, subject};
-use rollcall_service::http::{Json, SuccessEnvelope};
+use rollcall_service::http::{ErrorEnvelope, Json, SuccessEnvelope};
 use rollcall_store::{PgConnection, configuration::Scope, outbox::OutboxMessage};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
@@ -21,6 +21,7 @@ const RETRY: Duration = Duration::from_secs(1);
 /// defaults are those of the configuration file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(example = json!({ "lockAfterFailures": 5, "lockSeconds": 900, "askDeadlineMs": 30000 }))]
 pub(crate) struct SystemConfig {
     /// Failed sign-ins in a row that lock an account. Takes effect within a second.
     #[garde(range(min = 1, max = 1_000))]
@@ -116,7 +117,7 @@ impl Api {
 #[utoipa::path(
     get,
     path = "/api/v1/admin/system-config",
-    tag = "administration",
+    tag = "admin",
     responses((status = 200, description = "The configuration", body = SuccessEnvelope<ConfigurationData<SystemConfig>>))
 )]
 pub(crate) async fn get_system_config(
@@ -129,10 +130,13 @@ pub(crate) async fn get_system_config(
 #[utoipa::path(
     post,
     path = "/api/v1/admin/system-config",
-    tag = "administration",
+    tag = "admin",
     params(("If-Match" = Option<String>, Header, description = "The ETag of the version that is changed")),
     request_body = SystemConfig,
-    responses((status = 200, description = "The configuration", body = SuccessEnvelope<ConfigurationData<SystemConfig>>))
+    responses(
+        (status = 200, description = "The configuration", body = SuccessEnvelope<ConfigurationData<SystemConfig>>),
+        (status = 412, description = "`CONFLICT`: somebody else changed it meanwhile", body = ErrorEnvelope),
+    )
 )]
 pub(crate) async fn set_system_config(
     State(api): State<Api>,
@@ -148,10 +152,13 @@ pub(crate) async fn set_system_config(
 #[utoipa::path(
     patch,
     path = "/api/v1/admin/system-config",
-    tag = "administration",
+    tag = "admin",
     params(("If-Match" = Option<String>, Header, description = "The ETag of the version that is changed")),
     request_body = SystemConfig,
-    responses((status = 200, description = "The configuration", body = SuccessEnvelope<ConfigurationData<SystemConfig>>))
+    responses(
+        (status = 200, description = "The configuration", body = SuccessEnvelope<ConfigurationData<SystemConfig>>),
+        (status = 412, description = "`CONFLICT`: somebody else changed it meanwhile", body = ErrorEnvelope),
+    )
 )]
 pub(crate) async fn change_system_config(
     State(api): State<Api>,

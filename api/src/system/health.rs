@@ -68,7 +68,7 @@ impl WorkerBody {
 #[utoipa::path(
     get,
     path = "/api/v1/system/health",
-    tag = "administration",
+    tag = "admin",
     responses((status = 200, description = "How it is", body = SuccessEnvelope<HealthData>))
 )]
 pub(crate) async fn get_system_health(State(api): State<Api>) -> Reply<HealthData> {
@@ -79,7 +79,7 @@ pub(crate) async fn get_system_health(State(api): State<Api>) -> Reply<HealthDat
 #[utoipa::path(
     get,
     path = "/api/v1/admin/system-health",
-    tag = "administration",
+    tag = "admin",
     responses((status = 200, description = "How it is", body = SuccessEnvelope<HealthData>))
 )]
 pub(crate) async fn get_admin_system_health(State(api): State<Api>) -> Reply<HealthData> {
