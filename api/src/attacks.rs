@@ -271,6 +271,10 @@ async fn nobody_assigns_what_is_not_theirs() {
     let promoted =
         operator.put(&format!("/api/v1/users/{}", school.teacher), &json!({ "role": "admin" })).await;
     promoted.refused(403, "AUTH_UNAUTHORIZED");
+    // An administrator who is none any more could leave nobody to make another.
+    let stepped_down =
+        test.admin().put(&format!("/api/v1/users/{}", school.admin), &json!({ "role": "teacher" })).await;
+    stepped_down.refused(409, "CONFLICT");
     let given_away = json!({ "teacherId": school.other_teacher });
     let given_away = test.teacher().put(&format!("/api/v1/classes/{}", school.class), &given_away).await;
     given_away.refused(403, "AUTH_UNAUTHORIZED");
@@ -308,6 +312,8 @@ async fn deep_repeated_and_null_json_is_refused_on_every_route() {
             deep("{\"a\":", "}"),
             format!("{{\"{field}\":{0},\"{field}\":{0}}}", operation.example[field]),
             "null".to_owned(),
+            "[null,null]".to_owned(),
+            json!(operation.example.values().collect::<Vec<_>>()).to_string(),
             "{\"__proto__\":{\"role\":\"admin\"}}".to_owned(),
             format!("{{\"{field}\":1e999}}"),
             format!("\u{feff}{}", json!(operation.example)),

@@ -11,6 +11,8 @@ use utoipa::{IntoParams, ToSchema};
 
 const DEFAULT_LIMIT: u32 = 20;
 const MAX_LIMIT: u32 = 100;
+/// The document says that a page is a 32-bit number, which has a sign for many a client.
+const MAX_PAGE: u32 = i32::MAX.unsigned_abs();
 
 /// Which page is wanted.
 #[derive(Clone, Copy, Deserialize, IntoParams)]
@@ -95,8 +97,8 @@ impl<F: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Listing<F> {
             pairs.into_iter().partition(|(name, _)| matches!(name.as_str(), "page" | "limit"));
         let params: PageParams = read(&paging, state).await?;
         let (page, limit) = (params.page.unwrap_or(1), params.limit.unwrap_or(DEFAULT_LIMIT));
-        if page == 0 {
-            return Err(Problem::validation([("page", "the first page is 1")]));
+        if !(1..=MAX_PAGE).contains(&page) {
+            return Err(Problem::validation([("page", format!("must be 1 to {MAX_PAGE}"))]));
         }
         if !(1..=MAX_LIMIT).contains(&limit) {
             return Err(Problem::validation([("limit", format!("must be 1 to {MAX_LIMIT}"))]));
@@ -192,6 +194,7 @@ mod tests {
     async fn what_is_no_page_is_refused_by_name() {
         for (uri, field) in [
             ("/u?page=0", "page"),
+            ("/u?page=2147483648", "page"),
             ("/u?limit=101", "limit"),
             ("/u?limit=0", "limit"),
             ("/u?page=x", "page"),

@@ -178,7 +178,7 @@ async fn every_route_answers_every_kind_of_caller_as_the_table_says() {
                 }
                 // No worker is here, which is not the caller's fault.
                 (true, _) => {
-                    assert!(![401, 403].contains(&status) && (status < 500 || status == 503), "{cell}")
+                    assert!(![401, 403].contains(&status) && (status < 500 || status == 503), "{cell}");
                 }
                 (false, Principal::Nobody) => assert_eq!(status, 401, "{cell}"),
                 (false, _) => assert_eq!(status, 403, "{cell}"),

@@ -1,6 +1,6 @@
 //! `GET`, `POST` and `PATCH /admin/config-org`.
 
-use super::versions::{Change, ConfigurationData, IfMatch, Others, Settings, present};
+use super::versions::{Change, ConfigurationData, Given, IfMatch, Others, Settings, present};
 use crate::{audit::Audit, error::ApiError, extract::Caller, state::Api, users};
 use axum::extract::State;
 use garde::Validate;
@@ -12,7 +12,6 @@ use rollcall_store::{
     organisations,
 };
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
 /// The settings of the organisation. None needs a restart.
@@ -130,7 +129,7 @@ pub(crate) async fn set_config_org(
     caller: Caller,
     audit: Audit,
     from: IfMatch,
-    Json(body): Json<Map<String, Value>>,
+    Json(body): Json<Given>,
 ) -> Result<ConfigurationData<OrganisationConfig>, ApiError> {
     change(&api, Change { caller: &caller, audit: &audit, from, body, others: Others::Reset }).await
 }
@@ -152,7 +151,7 @@ pub(crate) async fn change_config_org(
     caller: Caller,
     audit: Audit,
     from: IfMatch,
-    Json(body): Json<Map<String, Value>>,
+    Json(body): Json<Given>,
 ) -> Result<ConfigurationData<OrganisationConfig>, ApiError> {
     change(&api, Change { caller: &caller, audit: &audit, from, body, others: Others::Keep }).await
 }

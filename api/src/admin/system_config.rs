@@ -1,6 +1,6 @@
 //! `GET`, `POST` and `PATCH /admin/system-config`, and how every api process follows it.
 
-use super::versions::{Change, ConfigurationData, IfMatch, Others, Settings, present};
+use super::versions::{Change, ConfigurationData, Given, IfMatch, Others, Settings, present};
 use crate::{ApiConfig, audit::Audit, error::ApiError, extract::Caller, state::Api};
 use axum::extract::State;
 use garde::Validate;
@@ -9,7 +9,6 @@ use rollcall_schemas::{feed::ConfigurationEntry, subject};
 use rollcall_service::http::{ErrorEnvelope, Json, SuccessEnvelope};
 use rollcall_store::{PgConnection, configuration::Scope, outbox::OutboxMessage};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
@@ -143,7 +142,7 @@ pub(crate) async fn set_system_config(
     caller: Caller,
     audit: Audit,
     from: IfMatch,
-    Json(body): Json<Map<String, Value>>,
+    Json(body): Json<Given>,
 ) -> Result<ConfigurationData<SystemConfig>, ApiError> {
     change(&api, Change { caller: &caller, audit: &audit, from, body, others: Others::Reset }).await
 }
@@ -165,7 +164,7 @@ pub(crate) async fn change_system_config(
     caller: Caller,
     audit: Audit,
     from: IfMatch,
-    Json(body): Json<Map<String, Value>>,
+    Json(body): Json<Given>,
 ) -> Result<ConfigurationData<SystemConfig>, ApiError> {
     change(&api, Change { caller: &caller, audit: &audit, from, body, others: Others::Keep }).await
 }

@@ -19,8 +19,12 @@ use rollcall_store::{
     PgConnection, StoreError,
     configuration::{self, Revision, Scope},
 };
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{self, DeserializeOwned, MapAccess, Visitor},
+};
 use serde_json::{Map, Value};
+use std::fmt;
 use utoipa::ToSchema;
 
 /// How many versions are listed.
@@ -121,6 +125,36 @@ pub(super) async fn present<T: Settings>(
     })
 }
 
+/// Settings as they were sent. A name that comes twice is refused: one of the two would be lost.
+pub(super) struct Given(Map<String, Value>);
+
+impl<'de> Deserialize<'de> for Given {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(EachOnce)
+    }
+}
+
+struct EachOnce;
+
+impl<'de> Visitor<'de> for EachOnce {
+    type Value = Given;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object of settings")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Given, A::Error> {
+        let mut settings = Map::new();
+        while let Some((name, value)) = entries.next_entry::<String, Value>()? {
+            if settings.contains_key(&name) {
+                return Err(de::Error::custom(format_args!("duplicate field `{name}`")));
+            }
+            settings.insert(name, value);
+        }
+        Ok(Given(settings))
+    }
+}
+
 /// A change of a configuration, not committed yet.
 pub(super) struct Changed<T> {
     pub(super) config: T,
@@ -132,7 +166,7 @@ pub(super) struct Change<'a> {
     pub(super) caller: &'a Caller,
     pub(super) audit: &'a Audit,
     pub(super) from: IfMatch,
-    pub(super) body: Map<String, Value>,
+    pub(super) body: Given,
     pub(super) others: Others,
 }
 
@@ -153,7 +187,7 @@ impl Change<'_> {
         }
         let before = object(set)?;
         let mut after = if self.others == Others::Keep { before.clone() } else { Map::new() };
-        for (name, value) in self.body {
+        for (name, value) in self.body.0 {
             // A null takes a setting back to its default (RFC 7396).
             if value.is_null() {
                 after.remove(&name)

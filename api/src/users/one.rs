@@ -86,6 +86,9 @@ pub(crate) async fn update_user(
     may_manage(&caller, user.role)?;
     let new_role = change.role.filter(|role| *role != user.role);
     if let Some(role) = new_role {
+        if id == caller.id() {
+            return Err(Problem::conflict("nobody can change their own role").into());
+        }
         may_manage(&caller, role)?;
         teaches_nothing(&mut tx, &user).await?;
     }

@@ -44,8 +44,7 @@ impl Front {
             tokens: TokenConfig::default(),
             clock: clock.clone(),
             entropy: entropy.clone(),
-            // Cameras have the limits of their settings; nobody else is to be kept waiting here.
-            limiter: Limiter::new(LimitsConfig::uniform("60000/min burst 60000".parse().unwrap()), entropy),
+            limiter: Limiter::new(limits(), entropy),
             health: health.clone(),
         };
         let (router, _) = start(config, deps, &lifecycle).router.split_for_parts();
@@ -65,6 +64,12 @@ impl Front {
         })
         .await;
     }
+}
+
+/// Cameras have the limits of their settings and students theirs; nobody else is to be kept waiting here.
+fn limits() -> LimitsConfig {
+    let plenty = LimitsConfig::uniform("60000/min burst 60000".parse().unwrap());
+    LimitsConfig { scan_user: LimitsConfig::default().scan_user, ..plenty }
 }
 
 /// A front door with what it needs to know, and the means to call it.

@@ -30,6 +30,10 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
             return Err(Problem::new(Code::UnsupportedMediaType, "the body must be application/json"));
         }
         let Bytes(body) = Bytes::from_request(request, state).await?;
+        // serde reads a struct from a list, too: by place, so that nobody would see what a value is for.
+        if body.trim_ascii_start().starts_with(b"[") {
+            return Err(Problem::validation([("body", "must be an object")]));
+        }
         let mut reader = serde_json::Deserializer::from_slice(&body);
         let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
             if error.inner().is_data() {
