@@ -150,11 +150,11 @@ async fn dial(
     let started = Instant::now();
     let mut pause = Duration::from_millis(50);
     loop {
-        let error =
-            match options(config, &addresses, client_name, losses.clone()).connect(addresses.clone()).await {
-                Ok(client) => return Ok(client),
-                Err(error) => error,
-            };
+        let options = options(config, &addresses, client_name, losses.clone());
+        let error = match options.connect(without_credentials(&addresses)).await {
+            Ok(client) => return Ok(client),
+            Err(error) => error,
+        };
         if matches!(error.kind(), ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication)
         {
             return Err(BusError::Credentials { servers: config.servers() });
@@ -175,6 +175,18 @@ async fn dial(
 fn addresses(config: &BusConfig) -> Result<Vec<ServerAddr>, BusError> {
     let parsed: Result<Vec<ServerAddr>, _> = config.url.split(',').map(|url| url.trim().parse()).collect();
     parsed.map_err(|_| BusError::Address { servers: config.servers() })
+}
+
+/// The addresses as the client may know them: it writes them into its log.
+fn without_credentials(addresses: &[ServerAddr]) -> Vec<ServerAddr> {
+    let plain = |address: &ServerAddr| {
+        let mut url = address.clone().into_inner();
+        url.set_username("")
+            .and_then(|()| url.set_password(None))
+            .expect("an address of a server has a host");
+        ServerAddr::from_url(url).expect("it was one with credentials")
+    };
+    addresses.iter().map(plain).collect()
 }
 
 fn options(

@@ -228,6 +228,10 @@ impl Bus {
         let Some(settled) = self.settled_by_all(stream, needed).await? else { return Ok(0) };
         let excess = (state.bytes - keep_bytes).div_ceil((state.bytes / state.messages.max(1)).max(1));
         let first_kept = (state.first_sequence + excess).min(settled + 1);
+        // Nothing may go yet. The broker must not be asked: a purge up to sequence 1 empties the stream.
+        if first_kept <= state.first_sequence {
+            return Ok(0);
+        }
         let purged = self
             .stream_handle(stream)
             .await?

@@ -81,6 +81,13 @@ async fn room_is_made_only_of_what_everybody_has_settled() {
         bus.publish(frame(1, number, 100_000)).await.unwrap();
     }
     assert_eq!(bus.make_room(Stream::Frames, 0, &[]).await.unwrap(), 0, "nobody has seen anything yet");
+    settle_frames(&bus, "slow", 0).await;
+    assert_eq!(
+        bus.make_room(Stream::Frames, 0, &[]).await.unwrap(),
+        0,
+        "the slow one has settled nothing yet"
+    );
+    assert_eq!(bus.stream(Stream::Frames).await.unwrap().messages, 10);
     for (consumer, settled) in [("quick", 10), ("slow", 6)] {
         settle_frames(&bus, consumer, settled).await;
     }
