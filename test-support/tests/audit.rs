@@ -1,4 +1,5 @@
 //! The audit in the database: it takes no change, and what somebody does to it all the same is found.
+#![allow(clippy::unwrap_used, reason = "the lint knows tests by their attribute, and not their helpers")]
 
 use chrono::DateTime;
 use rollcall_schemas::id::UserId;
