@@ -66,10 +66,13 @@ impl Front {
     }
 }
 
+/// Scans of one student that come at once, more than any test makes but the one that is about it.
+pub(crate) const SCAN_BURST: u64 = 30;
+
 /// Cameras have the limits of their settings and students theirs; nobody else is to be kept waiting here.
 fn limits() -> LimitsConfig {
     let plenty = LimitsConfig::uniform("60000/min burst 60000".parse().unwrap());
-    LimitsConfig { scan_user: LimitsConfig::default().scan_user, ..plenty }
+    LimitsConfig { scan_user: format!("60/min burst {SCAN_BURST}").parse().unwrap(), ..plenty }
 }
 
 /// A front door with what it needs to know, and the means to call it.
