@@ -1,6 +1,8 @@
 //! The commands that are run beside a deployment, and what they say when something is wrong.
 
-use crate::harness::{Deployment, Pictures, Service, create_admin, models_dir, output, rollcall, sign_in};
+use crate::harness::{
+    Deployment, Pictures, Service, create_admin, models_dir, output, rollcall, sign_in, wait_until,
+};
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -26,6 +28,7 @@ async fn help_names_every_command() {
         "replay",
         "ledger",
         "admin",
+        "audit",
         "openapi",
         "asyncapi",
         "identify",
@@ -117,4 +120,19 @@ async fn doctor_ledger_and_accounts_work_beside_a_deployment() {
         output(deployment.tool(&["doctor"]).env("DATABASE_URL", "postgres://nobody@127.0.0.1:1/none")).await;
     let said = String::from_utf8_lossy(&nowhere.stdout);
     assert!(!nowhere.status.success() && said.contains("BAD   database"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn audit_verify_follows_what_was_done_on_the_command_line_and_by_http() {
+    let deployment = Deployment::with(&[Service::Api], &[]).await;
+    create_admin(&deployment, "audited@e2e.example").await;
+    let visitor = deployment.visitor(Service::Api);
+    sign_in(&visitor, "audited@e2e.example").await;
+    wait_until("both lines are chained", async || {
+        let verified = output(&mut deployment.tool(&["audit", "verify"])).await;
+        assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stderr));
+        let said = String::from_utf8(verified.stdout).expect("output is text");
+        said.starts_with("2 lines hold; 0 wait")
+    })
+    .await;
 }
