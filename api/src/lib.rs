@@ -61,15 +61,17 @@ pub use state::{Api, ApiDeps, StartError};
 
 use axum::middleware::from_fn_with_state;
 use rollcall_service::limits;
+use tower::ServiceBuilder;
 use utoipa_axum::router::OpenApiRouter;
 
 /// Every route of the api, ready to be mounted beside others and finished with `rollcall_service::http::finish`.
 pub fn router(api: &Api) -> OpenApiRouter {
-    let gate = from_fn_with_state(api.gate(), limits::admit);
-    let guard = from_fn_with_state(api.clone(), access::enforce);
-    let once = from_fn_with_state(api.clone(), idempotency::once);
-    // The last layer is the first that a call meets: only whose turn it is, and who may call at all, begins a call.
-    routes(api.config()).route_layer(once).route_layer(guard).route_layer(gate).with_state(api.clone())
+    // In the order in which a call meets them: only whose turn it is, and who may call at all, begins a call.
+    let layers = ServiceBuilder::new()
+        .layer(from_fn_with_state(api.gate(), limits::admit))
+        .layer(from_fn_with_state(api.clone(), access::enforce))
+        .layer(from_fn_with_state(api.clone(), idempotency::once));
+    routes(api.config()).route_layer(layers).with_state(api.clone())
 }
 
 fn routes(config: &ApiConfig) -> OpenApiRouter<Api> {

@@ -35,7 +35,7 @@ const DIFFERENCE_LIMIT_PERCENT: f64 = 10.0;
 /// Runs it.
 pub async fn run(scope: Scope, config: &Config, report: &mut Report) -> anyhow::Result<()> {
     let (rounds, each, refusals) = if scope.quick { (1, 8, 8) } else { (4, 24, 60) };
-    deployment::with(config, &[Service::Api], async |deployment| {
+    deployment::with(config, &[Service::Ingest, Service::Api], async |deployment| {
         School::found(deployment, 0).await?;
         let cost = config.api.bcrypt_cost;
         let hash = bcrypt::hash(PASSWORD, cost)?;

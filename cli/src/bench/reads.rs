@@ -34,7 +34,7 @@ const BUFFER: usize = 16 * 1024;
 /// Runs it.
 pub async fn run(scope: Scope, config: &Config, report: &mut Report) -> anyhow::Result<()> {
     let (rounds, reads) = if scope.quick { (2, 3_000) } else { (6, 20_000) };
-    deployment::with(config, &[Service::Api], async |deployment| {
+    deployment::with(config, &[Service::Ingest, Service::Api], async |deployment| {
         let school = School::found(deployment, 0).await?;
         let address = deployment.address(Service::Api).trim_start_matches("http://").to_owned();
         let request = request(&address, &school.admin_token);

@@ -101,8 +101,8 @@ const INSERT: &str = "\\set mark :mark + 1
 \\set session :number / :students
 \\set student :number % :students
 INSERT INTO bench_attendance (id, session_id, student_id, status, marked_at, evidence, scan_id, scanned_at, ip, user_agent, \
-     trace_id, recorded_at) VALUES (gen_random_uuid(), lpad(to_hex(:session), 32, '0')::uuid, \
-     lpad(to_hex(:student), 32, '0')::uuid, 'present', now(), 'qr', gen_random_uuid(), now(), '127.0.0.1', 'bench', \
+     trace_id, recorded_at) VALUES (gen_random_uuid(), lpad(to_hex(:session::bigint), 32, '0')::uuid, \
+     lpad(to_hex(:student::bigint), 32, '0')::uuid, 'present', now(), 'qr', gen_random_uuid(), now(), '127.0.0.1', 'bench', \
      md5('bench'), now());\n";
 /// More than any round of the peer fills.
 const PEER_SESSIONS: usize = 1_000;

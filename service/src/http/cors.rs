@@ -61,13 +61,14 @@ impl From<Origin> for String {
     }
 }
 
-pub(super) fn layer(origins: &[Origin]) -> CorsLayer {
+/// Nothing where nobody's pages may call.
+pub(super) fn layer(origins: &[Origin]) -> Option<CorsLayer> {
     if origins.is_empty() {
-        return CorsLayer::new();
+        return None;
     }
     let value = |origin: &Origin| HeaderValue::from_str(&origin.0).expect("an origin is visible ASCII");
     let ours = HeaderName::from_static;
-    CorsLayer::new()
+    let layer = CorsLayer::new()
         .allow_origin(origins.iter().map(value).collect::<Vec<_>>())
         .allow_credentials(true)
         .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
@@ -90,7 +91,8 @@ pub(super) fn layer(origins: &[Origin]) -> CorsLayer {
             ours("ratelimit-reset"),
             ours("x-request-id"),
         ])
-        .max_age(REMEMBERED)
+        .max_age(REMEMBERED);
+    Some(layer)
 }
 
 #[cfg(test)]

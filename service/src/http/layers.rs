@@ -27,9 +27,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{any::Any, num::NonZeroU32};
 use tokio::time::Instant;
-use tower_http::{
-    catch_panic::CatchPanicLayer, compression::CompressionLayer, set_header::SetResponseHeaderLayer,
-};
+use tower::ServiceBuilder;
+use tower_http::{catch_panic::CatchPanicLayer, compression::CompressionLayer};
 use tracing::{Instrument, field::Empty};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -52,7 +51,7 @@ static SECURITY_HEADERS: [(HeaderName, &str); 8] = [
 ];
 
 /// Where TLS is ours: for a year, browsers come back with TLS only (RFC 6797).
-const STRICT_TRANSPORT: &str = "max-age=31536000";
+static STRICT_TRANSPORT: (HeaderName, &str) = (header::STRICT_TRANSPORT_SECURITY, "max-age=31536000");
 
 /// The limits of an HTTP server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -101,23 +100,33 @@ impl Default for HttpConfig {
 
 /// Puts the layers around a router. Apply it once, to the whole router of a listener. A route that takes larger bodies
 /// has a `DefaultBodyLimit` layer of its own.
+///
+/// They are one stack, handed over at once: a router boxes every layer that it is given for each route, and clones all
+/// the boxes within at every one of them, at every call.
 pub fn finish(router: Router, config: &HttpConfig, clock: Clock, entropy: Entropy) -> Router {
     let proxies = TrustedProxies(config.trusted_proxies.as_slice().into());
-    let router = router
-        .layer(DefaultBodyLimit::max(config.body_limit_bytes))
-        .layer(CatchPanicLayer::custom(panicked))
-        .layer(from_fn_with_state(Pace::of(config), pace::within))
-        .layer(from_fn(head::limit))
-        .layer(from_fn_with_state(clock, render))
+    let over_tls = config.tls.is_on();
+    let layers = ServiceBuilder::new()
+        .layer(from_fn_with_state(entropy, observe))
+        .map_response(move |response| secure(response, over_tls))
+        .layer(Extension(proxies))
+        .option_layer(cors::layer(&config.cors_origins))
         .layer(CompressionLayer::new())
-        .layer(cors::layer(&config.cors_origins))
-        .layer(Extension(proxies));
-    let strict = config.tls.is_on().then_some((header::STRICT_TRANSPORT_SECURITY, STRICT_TRANSPORT));
-    let secured = SECURITY_HEADERS.iter().cloned().chain(strict).fold(router, |router, (name, value)| {
-        let value = HeaderValue::from_static(value);
-        router.layer(SetResponseHeaderLayer::if_not_present(name, value))
-    });
-    secured.layer(from_fn_with_state(entropy, observe))
+        .layer(from_fn_with_state(clock, render))
+        .layer(from_fn(head::limit))
+        .layer(from_fn_with_state(Pace::of(config), pace::within))
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(DefaultBodyLimit::max(config.body_limit_bytes));
+    router.layer(layers)
+}
+
+/// Sets the headers that a route has not set itself.
+fn secure<B>(mut response: http::Response<B>, over_tls: bool) -> http::Response<B> {
+    let strict = over_tls.then_some(&STRICT_TRANSPORT);
+    for (name, value) in SECURITY_HEADERS.iter().chain(strict) {
+        response.headers_mut().entry(name).or_insert_with(|| HeaderValue::from_static(value));
+    }
+    response
 }
 
 fn panicked(panic: Box<dyn Any + Send>) -> Response {
