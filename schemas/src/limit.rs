@@ -19,6 +19,8 @@ pub enum RouteGroup {
     Frames,
     /// Scans of students.
     Scans,
+    /// Opening a connection of Socket.IO.
+    Live,
 }
 
 impl RouteGroup {
@@ -30,6 +32,7 @@ impl RouteGroup {
             RouteGroup::Write => "write",
             RouteGroup::Frames => "frames",
             RouteGroup::Scans => "scans",
+            RouteGroup::Live => "live",
         }
     }
 }
@@ -170,8 +173,8 @@ mod tests {
 
     #[test]
     fn names_are_those_on_the_wire() {
-        use RouteGroup::{Frames, Read, Scans, SignIn, Write};
-        for group in [SignIn, Read, Write, Frames, Scans] {
+        use RouteGroup::{Frames, Live, Read, Scans, SignIn, Write};
+        for group in [SignIn, Read, Write, Frames, Scans, Live] {
             assert_eq!(serde_json::to_value(group).unwrap(), group.name());
         }
         for scope in [LimitScope::Address, LimitScope::User, LimitScope::Key, LimitScope::Camera] {

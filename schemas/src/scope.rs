@@ -19,6 +19,9 @@ pub enum Scope {
     /// Read classes and their sessions.
     #[serde(rename = "classes:read")]
     ClassesRead,
+    /// See the codes that students scan: for the displays that show them.
+    #[serde(rename = "codes:read")]
+    CodesRead,
     /// Watch what happens, as an operator does.
     #[serde(rename = "events:read")]
     EventsRead,
@@ -32,10 +35,11 @@ pub enum Scope {
 
 impl Scope {
     /// Every scope, for tables and tests that must not forget one.
-    pub const ALL: [Scope; 6] = [
+    pub const ALL: [Scope; 7] = [
         Scope::FramesPush,
         Scope::AttendanceRead,
         Scope::ClassesRead,
+        Scope::CodesRead,
         Scope::EventsRead,
         Scope::PeopleRead,
         Scope::PeopleWrite,
@@ -47,6 +51,7 @@ impl Scope {
             Scope::FramesPush => "frames:push",
             Scope::AttendanceRead => "attendance:read",
             Scope::ClassesRead => "classes:read",
+            Scope::CodesRead => "codes:read",
             Scope::EventsRead => "events:read",
             Scope::PeopleRead => "people:read",
             Scope::PeopleWrite => "people:write",

@@ -169,10 +169,16 @@ pub(super) async fn render(State(clock): State<Clock>, request: Request, next: N
         None if is_bare_refusal(&response) => Problem::of_status(response.status()),
         None => return response,
     };
-    problem.log();
-    let (code, message, details) = (problem.code, problem.message, problem.details);
-    let error = ErrorBody { code, message, details };
-    write(response, &ErrorEnvelope { success: false, error, timestamp: clock.now() })
+    write(response, &problem.into_envelope(clock.now()))
+}
+
+impl Problem {
+    /// What the caller is told, also where there is no response to put it into; the rest goes into the log.
+    pub fn into_envelope(self, timestamp: DateTime<Utc>) -> ErrorEnvelope {
+        self.log();
+        let error = ErrorBody { code: self.code, message: self.message, details: self.details };
+        ErrorEnvelope { success: false, error, timestamp }
+    }
 }
 
 /// Whether a refusal has no JSON of its own; one that has speaks another protocol (Engine.IO, JWKS).

@@ -42,6 +42,10 @@ pub struct LimitsConfig {
     /// Frames without good credentials: from one address.
     #[schemars(with = "String")]
     pub frame_address: Limit,
+    /// Connections of Socket.IO that are opened from one address. Who opens one is known only afterwards, so it lets a
+    /// school behind one router in at once.
+    #[schemars(with = "String")]
+    pub live_address: Limit,
 }
 
 impl Default for LimitsConfig {
@@ -59,6 +63,7 @@ impl Default for LimitsConfig {
             // A scan a second is more than a phone has use for; retries after a moment without a network come at once.
             scan_user: limit(60, 10),
             frame_address: address,
+            live_address: limit(3_000, 1_500),
         }
     }
 }
@@ -77,6 +82,7 @@ impl LimitsConfig {
             scan_address: limit,
             scan_user: limit,
             frame_address: limit,
+            live_address: limit,
         }
     }
 
@@ -84,7 +90,7 @@ impl LimitsConfig {
     /// of somebody known count for their camera.
     pub(super) fn find(&self, group: RouteGroup, scope: LimitScope) -> Option<Limit> {
         use LimitScope::{Address, Camera, Key, User};
-        use RouteGroup::{Frames, Read, Scans, SignIn, Write};
+        use RouteGroup::{Frames, Live, Read, Scans, SignIn, Write};
         Some(match (group, scope) {
             (SignIn, Address) => self.sign_in_address,
             (Read, Address) => self.read_address,
@@ -97,7 +103,8 @@ impl LimitsConfig {
             (Scans, Address) => self.scan_address,
             (Scans, User) => self.scan_user,
             (Frames, Address) => self.frame_address,
-            (SignIn | Frames, User | Key) | (_, Camera) => return None,
+            (Live, Address) => self.live_address,
+            (SignIn | Frames | Live, User | Key) | (_, Camera) => return None,
         })
     }
 }
