@@ -3,6 +3,9 @@
 //! A route without a row cannot be reached: [`enforce`] stands before every handler and knows the routes by the table
 //! alone. What a row grants is said by [`Rule::grant`]: roles come first, then ownership of what the path names. What a
 //! list, a body or a stream names is narrowed by its handler, and the row says so.
+//!
+//! One door is beside the table: `/socket.io`, which speaks another protocol. Who is calling is said there after the
+//! connection is open, and `crate::live` lets in whom [`watcher`] does.
 
 use crate::{audit::Audit, error::ApiError, extract::Caller, state::Api};
 use axum::{
@@ -15,7 +18,7 @@ use rollcall_schemas::{
     access::{Audited, Grant, Ownership, Rule, Who},
     id::{ClassId, SessionId, UserId},
     role::Role::{self, Admin, Operator, Student, Teacher},
-    scope::Scope::{AttendanceRead, ClassesRead, EventsRead, PeopleRead, PeopleWrite},
+    scope::Scope::{AttendanceRead, ClassesRead, CodesRead, EventsRead, PeopleRead, PeopleWrite},
 };
 use rollcall_service::{auth::Principal, http::Problem, limits::Authenticated};
 use rollcall_store::{PgConnection, classes, enrolments, session_views};
@@ -112,7 +115,7 @@ pub const RULES: &[Rule] = &[
     rule("GET",    "/api/v1/sessions/{id}",                     EVERYBODY,                   Ownership::Session("id")).or_key(ClassesRead),
     rule("PUT",    "/api/v1/sessions/{id}/start",               TEACHING,                    Ownership::Session("id")),
     rule("PUT",    "/api/v1/sessions/{id}/end",                 TEACHING,                    Ownership::Session("id")),
-    rule("GET",    "/api/v1/sessions/{id}/qr",                  STAFF_AND_TEACHERS,          Ownership::Session("id")),
+    rule("GET",    "/api/v1/sessions/{id}/qr",                  STAFF_AND_TEACHERS,          Ownership::Session("id")).or_key(CodesRead),
     rule("POST",   "/api/v1/sessions/{id}/qr",                  TEACHING,                    Ownership::Session("id")).asked(),
 
     rule("GET",    "/api/v1/attendance/session/{id}",           STAFF_AND_TEACHERS,          Ownership::Session("id")).or_key(AttendanceRead),
@@ -159,7 +162,8 @@ pub(crate) async fn enforce(
     };
     if answer.status() == StatusCode::FORBIDDEN {
         let reason = answer.extensions().get::<Problem>();
-        api.record_refusal(audit.refusal(rule, &asked, reason)).await;
+        let route = format!("{} {}", rule.method, rule.path);
+        api.record_refusal(audit.refusal(route, &asked, reason)).await;
     }
     audit.check(rule, &answer);
     Ok(answer)
@@ -173,19 +177,33 @@ async fn admit(
     parameters: &RawPathParams,
 ) -> Result<Option<Caller>, ApiError> {
     let Some(principal) = principal else { return Ok(None) };
+    let (caller, grant) = granted(rule, principal)?;
+    if grant == Grant::Own {
+        check_ownership(api, rule.ownership, &caller, parameters).await?;
+    }
+    Ok(Some(caller))
+}
+
+/// The caller, with what a rule grants to their kind.
+fn granted(rule: &Rule, principal: Principal) -> Result<(Caller, Grant), Problem> {
     let caller = match principal {
         Principal::User(user) => Caller::User(user),
         Principal::Integration(key) => Caller::Integration(key),
-        Principal::Camera(_) => {
-            return Err(Problem::forbidden("a camera may only push its own frames").into());
-        }
+        Principal::Camera(_) => return Err(Problem::forbidden("a camera may only push its own frames")),
     };
     match rule.grant(caller.principal()) {
-        Grant::Refused => return Err(refusal(rule, &caller).into()),
-        Grant::Own => check_ownership(api, rule.ownership, &caller, parameters).await?,
-        Grant::Narrowed | Grant::Full => {}
+        Grant::Refused => Err(refusal(rule, &caller)),
+        grant => Ok((caller, grant)),
     }
-    Ok(Some(caller))
+}
+
+/// Whoever may watch events, by the rule of their stream: it is the rule of Socket.IO, too.
+///
+/// # Errors
+/// `403` for everybody else.
+pub(crate) fn watcher(principal: Principal) -> Result<Caller, Problem> {
+    let rule = find(&Method::GET, "/api/v1/events").expect("the stream of events has a rule");
+    granted(rule, principal).map(|(caller, _)| caller)
 }
 
 pub(crate) fn find(method: &Method, path: &str) -> Option<&'static Rule> {

@@ -3,7 +3,7 @@
 use crate::auth::OidcConfig;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::{path::PathBuf, time::Duration};
+use std::{num::NonZeroU32, path::PathBuf, time::Duration};
 
 /// The settings of the api.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -31,6 +31,9 @@ pub struct ApiConfig {
     pub max_photo_bytes: usize,
     /// Seconds between signs of life on a quiet stream of events; tokens are checked again as often.
     pub keep_alive_s: u32,
+    /// Connections over which one user or API key may watch one process at the same time: streams of events and
+    /// Socket.IO together.
+    pub watchers_per_user: NonZeroU32,
 }
 
 /// Who may register.
@@ -59,6 +62,7 @@ impl Default for ApiConfig {
             ask_deadline_ms: 30_000,
             max_photo_bytes: 5 * 1024 * 1024,
             keep_alive_s: 15,
+            watchers_per_user: NonZeroU32::new(100).expect("100 is not 0"),
         }
     }
 }

@@ -34,7 +34,8 @@ impl ApiError {
         Self::Problem(if refusal.details.is_null() { problem } else { problem.with_details(refusal.details) })
     }
 
-    fn into_problem(self) -> Problem {
+    /// What the caller is told.
+    pub(crate) fn into_problem(self) -> Problem {
         match self {
             ApiError::Problem(problem) => problem,
             ApiError::Store(error) => store_problem(error),

@@ -11,7 +11,8 @@
 //! | name | kind | labels |
 //! |---|---|---|
 //! | `rollcall_api_sign_ins_total` | counter | `result` = signed_in, refused, locked |
-//! | `rollcall_api_watchers` | gauge: open streams of events | |
+//! | `rollcall_api_watchers` | gauge: connections that watch | `transport` = sse, socket_io |
+//! | `rollcall_api_behind_total` | counter: watchers of rooms that were too slow, and read the log | |
 
 pub mod access;
 
@@ -35,6 +36,7 @@ mod feeds;
 mod idempotency;
 mod keys;
 mod listing;
+mod live;
 mod openapi;
 mod operators;
 mod passwords;
@@ -71,7 +73,7 @@ pub fn router(api: &Api) -> OpenApiRouter {
         .layer(from_fn_with_state(api.gate(), limits::admit))
         .layer(from_fn_with_state(api.clone(), access::enforce))
         .layer(from_fn_with_state(api.clone(), idempotency::once));
-    routes(api.config()).route_layer(layers).with_state(api.clone())
+    routes(api.config()).route_layer(layers).with_state(api.clone()).merge(api.live().routes())
 }
 
 fn routes(config: &ApiConfig) -> OpenApiRouter<Api> {

@@ -8,8 +8,9 @@ use crate::{
     auth::{self, Providers, Turns},
     config::ApiConfig,
     error::ApiError,
-    events::EventHub,
+    events::{EventHub, Watchers},
     feeds, idempotency,
+    live::Live,
     passwords::Passwords,
     signing::Signing,
 };
@@ -20,6 +21,7 @@ use rollcall_service::{
     auth::{Authenticator, SigningKeyError, TokenConfig, TokenSigner},
     clock::{Clock, Entropy},
     health::HealthRegistry,
+    http::Problem,
     lifecycle::Lifecycle,
     limits::{Gate, Limiter},
     telemetry::current_traceparent,
@@ -28,7 +30,13 @@ use rollcall_store::{
     PgConnection, PgTransaction, Pool, Postgres, StoreError,
     outbox::{self, DeliverError, OutboxMessage},
 };
-use std::{convert::Infallible, io, ops::DerefMut, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    io,
+    ops::DerefMut,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -89,6 +97,21 @@ pub enum StartError {
 #[derive(Clone)]
 pub struct Api(Arc<Inner>);
 
+/// The api, for what the api itself holds: an [`Api`] there would keep it, and its connections, for ever.
+#[derive(Clone)]
+pub(crate) struct WeakApi(Weak<Inner>);
+
+impl WeakApi {
+    /// The api, while it is there.
+    ///
+    /// # Errors
+    /// `503` when the process is about to end.
+    pub(crate) fn get(&self) -> Result<Api, Problem> {
+        let gone = || Problem::unavailable("the server is about to stop", Duration::from_secs(1));
+        self.0.upgrade().map(Api).ok_or_else(gone)
+    }
+}
+
 struct Inner {
     config: ApiConfig,
     deps: ApiDeps,
@@ -99,6 +122,8 @@ struct Inner {
     keys: Feed<AuthEntry>,
     authenticator: Authenticator,
     events: EventHub,
+    watchers: Watchers,
+    live: Live,
     refusals: Refusals,
     settings: SystemSettings,
     started_at: DateTime<Utc>,
@@ -117,10 +142,13 @@ impl Api {
         let known = keys.clone();
         let find = move |key: &str| known.get(key).map(|entry| entry.fact.clone());
         let authenticator = Authenticator::new(find, deps.token.clone(), deps.clock.clone());
-        let events = EventHub::start(deps.bus.clone(), deps.pool.clone(), lifecycle).await?;
+        let (bus, pool, clock) = (deps.bus.clone(), deps.pool.clone(), deps.clock.clone());
+        let events = EventHub::start(bus, pool, clock, lifecycle).await?;
+        let watchers = Watchers::new(config.watchers_per_user);
         let started_at = deps.clock.now();
         let settings = SystemSettings::new(SystemConfig::of(&config));
-        let api = Self(Arc::new(Inner {
+        let api = Self(Arc::new_cyclic(|api| Inner {
+            live: Live::new(WeakApi(api.clone())),
             config,
             deps,
             passwords,
@@ -130,6 +158,7 @@ impl Api {
             keys,
             authenticator,
             events,
+            watchers,
             refusals: Refusals::default(),
             settings,
             started_at,
@@ -201,6 +230,16 @@ impl Api {
 
     pub(crate) fn events(&self) -> &EventHub {
         &self.0.events
+    }
+
+    /// How many watch.
+    pub(crate) fn watchers(&self) -> &Watchers {
+        &self.0.watchers
+    }
+
+    /// The rooms of Socket.IO.
+    pub(crate) fn live(&self) -> &Live {
+        &self.0.live
     }
 
     /// What an administrator configured, as far as this process has followed.
@@ -283,10 +322,10 @@ impl Api {
 
     fn register_health(&self) {
         let timeout = Duration::from_secs(2);
-        // The registry belongs to the api: a clone in it would keep the api, and its connections, for ever.
-        let api = Arc::downgrade(&self.0);
+        // The registry belongs to the api.
+        let api = WeakApi(Arc::downgrade(&self.0));
         self.health().register("signing-key", timeout, move || {
-            let known = api.upgrade().is_some_and(|api| Api(api).knows_its_key());
+            let known = api.get().is_ok_and(|api| api.knows_its_key());
             async move { if known { Ok(()) } else { Err("not published yet") } }
         });
     }
@@ -327,6 +366,11 @@ impl Api {
         let (api, stop) = (self.clone(), lifecycle.soft_stop());
         lifecycle.spawn("own-key-uses", async move {
             api.note_uses(stop).await;
+            Ok::<_, Infallible>(())
+        });
+        let (api, stop) = (self.clone(), lifecycle.soft_stop());
+        lifecycle.spawn("socket.io", async move {
+            api.live().keep(api.keys(), api.config().keep_alive(), stop).await;
             Ok::<_, Infallible>(())
         });
         let (api, stop) = (self.clone(), lifecycle.soft_stop());

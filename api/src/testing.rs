@@ -115,8 +115,12 @@ impl TestApi {
 
     /// A client with a fresh token of this person.
     pub(crate) fn client_of(&self, user: UserId, role: Role) -> Client {
-        let (token, _) = self.api.signer().issue(user, "somebody@school.example", role);
-        self.edge.client().with_token(&token)
+        self.edge.client().with_token(&self.token_of(user, role))
+    }
+
+    /// A fresh token of this person.
+    pub(crate) fn token_of(&self, user: UserId, role: Role) -> String {
+        self.api.signer().issue(user, "somebody@school.example", role).0
     }
 
     pub(crate) fn admin(&self) -> Client {

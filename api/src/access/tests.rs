@@ -52,8 +52,14 @@ struct Caller {
 }
 
 /// What keys of integrations may be made with.
-const INTEGRATION: [Scope; 5] =
-    [Scope::AttendanceRead, Scope::ClassesRead, Scope::EventsRead, Scope::PeopleRead, Scope::PeopleWrite];
+const INTEGRATION: [Scope; 6] = [
+    Scope::AttendanceRead,
+    Scope::ClassesRead,
+    Scope::CodesRead,
+    Scope::EventsRead,
+    Scope::PeopleRead,
+    Scope::PeopleWrite,
+];
 
 /// Another program, with a key that is known.
 async fn integration(test: &TestApi, name: &'static str, scopes: &'static [Scope]) -> Caller {

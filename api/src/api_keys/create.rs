@@ -18,7 +18,7 @@ pub(crate) struct NewApiKey {
     /// What people call the integration.
     #[garde(length(chars, min = 1, max = 200))]
     name: String,
-    /// What it may do, at least one of `attendance:read`, `classes:read`, `events:read`, `people:read`, `people:write`.
+    /// What it may do, at least one of `attendance:read`, `classes:read`, `codes:read`, `events:read`, `people:read`, `people:write`.
     #[garde(custom(are_for_integrations))]
     scopes: Vec<Scope>,
     /// After this it is no longer taken; without it, it is taken until revoked.

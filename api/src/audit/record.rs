@@ -1,6 +1,6 @@
 //! What a handler records.
 
-use crate::{error::ApiError, idempotency::REPLAYED, state::Api};
+use crate::{error::ApiError, extract::Caller, idempotency::REPLAYED, state::Api};
 use axum::{RequestExt, extract::FromRequestParts, response::Response};
 use http::request::Parts;
 use rollcall_schemas::{access::Rule, id::UserId};
@@ -107,16 +107,32 @@ impl Audit {
         };
         let Ok(ClientIp(address)) = request.extract_parts::<ClientIp>().await;
         let audit = Self {
+            request_id: request.extensions().get::<RequestId>().map(|id| id.0.to_string()),
+            ..Self::new(api, actor, address)
+        };
+        request.extensions_mut().insert(audit.clone());
+        audit
+    }
+
+    /// Of something that a caller asks for over a connection that is open already.
+    pub(crate) fn of_connection(api: &Api, caller: &Caller, address: Option<IpAddr>) -> Self {
+        let actor = match caller {
+            Caller::User(user) => Actor::User(user.user_id),
+            Caller::Integration(key) => Actor::ApiKey(key.key_id),
+        };
+        Self::new(api, actor, address)
+    }
+
+    fn new(api: &Api, actor: Actor, address: Option<IpAddr>) -> Self {
+        Self {
             actor,
             address,
-            request_id: request.extensions().get::<RequestId>().map(|id| id.0.to_string()),
+            request_id: None,
             trace_id: current_traceparent().and_then(|parent| parent.split('-').nth(1).map(str::to_owned)),
             clock: api.clock().clone(),
             entropy: api.entropy().clone(),
             has_recorded: Arc::default(),
-        };
-        request.extensions_mut().insert(audit.clone());
-        audit
+        }
     }
 
     /// The same call in the name of somebody who was recognised meanwhile, as at sign-in.
@@ -140,9 +156,9 @@ impl Audit {
         Ok(())
     }
 
-    /// The line of a call on this route that was refused.
-    pub(crate) fn refusal(&self, rule: &Rule, path: &str, problem: Option<&Problem>) -> Entry {
-        let target = Target { kind: "route".into(), id: Some(format!("{} {}", rule.method, rule.path)) };
+    /// The line of a call on this route, of which there are few, that was refused.
+    pub(crate) fn refusal(&self, route: String, path: &str, problem: Option<&Problem>) -> Entry {
+        let target = Target { kind: "route".into(), id: Some(route) };
         let reason = problem.map(|problem| problem.message.as_ref());
         self.entry("access.refused", Outcome::Refused, target, json!({ "path": path, "reason": reason }))
     }

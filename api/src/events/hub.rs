@@ -1,6 +1,9 @@
 //! The one reader of FACTS that serves every watcher of the process.
 
-use super::live_event::{Audience, LiveEvent, is_for_the_class};
+use super::{
+    live_event::{Audience, LiveEvent, is_for_the_class},
+    room::Room,
+};
 use futures::{Stream as FutureStream, StreamExt};
 use parking_lot::Mutex;
 use rollcall_bus::{Bus, BusError, Delivery, StreamState, TailStart};
@@ -9,11 +12,12 @@ use rollcall_schemas::{
     id::{ClassId, UserId},
     subject::Stream,
 };
-use rollcall_service::lifecycle::Lifecycle;
-use rollcall_store::{Pool, Postgres, StoreError, classes, enrolments};
+use rollcall_service::{clock::Clock, lifecycle::Lifecycle};
+use rollcall_store::{PgConnection, Pool, Postgres, StoreError, classes, enrolments};
 use std::{
     collections::{HashMap, HashSet},
     convert::Infallible,
+    ops::DerefMut,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -25,6 +29,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Events kept for watchers that are slower than the log; one that falls further behind reads the log itself.
 const KEPT: usize = 4_096;
+/// The same for the watchers of one room.
+const KEPT_IN_ROOM: usize = 256;
 /// How long it is believed who teaches a class. Who is in it is asked for every event that goes to the whole class.
 const TEACHER_FOR: Duration = Duration::from_secs(10);
 
@@ -35,7 +41,10 @@ pub(crate) struct EventHub(Arc<Inner>);
 struct Inner {
     bus: Bus,
     pool: Pool<Postgres>,
+    clock: Clock,
     live: broadcast::Sender<Arc<LiveEvent>>,
+    /// The rooms that somebody is in: an event wakes nobody but them.
+    rooms: Mutex<HashMap<Room, broadcast::Sender<Arc<LiveEvent>>>>,
     /// The last sequence that was, or is just being, sent to `live`.
     head: AtomicU64,
     teachers: Mutex<HashMap<ClassId, (Instant, UserId)>>,
@@ -47,13 +56,16 @@ impl EventHub {
     pub(crate) async fn start(
         bus: Bus,
         pool: Pool<Postgres>,
+        clock: Clock,
         lifecycle: &Lifecycle,
     ) -> Result<Self, BusError> {
         let head = bus.stream(Stream::Facts).await?.last_sequence;
         let hub = Self(Arc::new(Inner {
             bus,
             pool,
+            clock,
             live: broadcast::Sender::new(KEPT),
+            rooms: Mutex::default(),
             head: AtomicU64::new(head),
             teachers: Mutex::default(),
             stop: lifecycle.soft_stop(),
@@ -70,20 +82,57 @@ impl EventHub {
     async fn run(&self, mut tail: impl FutureStream<Item = Delivery> + Unpin) {
         while let Some(delivery) = tail.next().await {
             let sequence = delivery.sequence;
-            let event = self.render(delivery).await;
+            let event = self.render(delivery, None).await;
             // Before it is sent: whoever subscribes in between reads it from the log, and drops it here by its number.
             self.0.head.store(sequence, Ordering::SeqCst);
-            if let Some(event) = event {
-                // Nobody may be watching.
-                let _ = self.0.live.send(Arc::new(event));
+            if let Some(event) = event.map(Arc::new) {
+                let room = event.room().and_then(|room| self.0.rooms.lock().get(&room).cloned());
+                for watchers in room.iter().chain([&self.0.live]) {
+                    // Nobody may be watching.
+                    let _ = watchers.send(event.clone());
+                }
             }
         }
     }
 
-    /// What is sent from now on, and the sequence up to which everything was sent before.
-    pub(super) fn subscribe(&self) -> (broadcast::Receiver<Arc<LiveEvent>>, u64) {
-        let live = self.0.live.subscribe();
+    /// What is sent from now on, of one room or of all, and the sequence up to which everything was sent before.
+    pub(super) fn subscribe(&self, room: Option<Room>) -> (broadcast::Receiver<Arc<LiveEvent>>, u64) {
+        let live = match room {
+            Some(room) => self.enter(room),
+            None => self.0.live.subscribe(),
+        };
         (live, self.0.head.load(Ordering::SeqCst))
+    }
+
+    fn enter(&self, room: Room) -> broadcast::Receiver<Arc<LiveEvent>> {
+        let mut rooms = self.0.rooms.lock();
+        rooms.entry(room).or_insert_with(|| broadcast::Sender::new(KEPT_IN_ROOM)).subscribe()
+    }
+
+    /// Forgets a room that everybody has left.
+    pub(super) fn leave(&self, room: Room) {
+        let mut rooms = self.0.rooms.lock();
+        if rooms.get(&room).is_some_and(|watchers| watchers.receiver_count() == 0) {
+            rooms.remove(&room);
+        }
+    }
+
+    /// How many rooms somebody is in.
+    #[cfg(test)]
+    pub(crate) fn rooms(&self) -> usize {
+        self.0.rooms.lock().len()
+    }
+
+    /// A connection to the database.
+    pub(super) async fn connection(
+        &self,
+    ) -> Result<impl DerefMut<Target = PgConnection> + use<>, StoreError> {
+        Ok(self.0.pool.acquire().await?)
+    }
+
+    /// The time.
+    pub(super) fn clock(&self) -> &Clock {
+        &self.0.clock
     }
 
     /// The last sequence that every watcher who is not behind has been offered.
@@ -105,20 +154,14 @@ impl EventHub {
     }
 
     /// Cancelled when streams are to end.
-    pub(super) fn stop(&self) -> &CancellationToken {
+    pub(crate) fn stop(&self) -> &CancellationToken {
         &self.0.stop
     }
 
-    /// A fact as an event; `None` for what cannot be read, which an older version of this program may meet.
-    pub(super) async fn render(&self, delivery: Delivery) -> Option<LiveEvent> {
-        let fact: Fact = match serde_json::from_slice(&delivery.payload) {
-            Ok(fact) => fact,
-            Err(error) => {
-                let (sequence, kind) = (delivery.sequence, error.classify());
-                tracing::error!(sequence, ?kind, "a fact cannot be read");
-                return None;
-            }
-        };
+    /// A fact as an event; `None` for one of another room, where only one is wanted, and for what cannot be read, which
+    /// an older version of this program may meet.
+    pub(super) async fn render(&self, delivery: Delivery, wanted: Option<Room>) -> Option<LiveEvent> {
+        let fact = read(&delivery).filter(|fact| wanted.is_none() || Room::of(fact) == wanted)?;
         let audience = match fact.scope.class_id {
             None => Audience::NoClass,
             Some(class) => {
@@ -128,7 +171,7 @@ impl EventHub {
                 })
             }
         };
-        Some(LiveEvent::new(delivery.sequence, &fact, &delivery.payload, audience))
+        Some(LiveEvent::new(delivery.sequence, fact, &delivery.payload, audience))
     }
 
     async fn audience(&self, class: ClassId, with_students: bool) -> Result<Audience, StoreError> {
@@ -154,4 +197,12 @@ impl EventHub {
         }
         Ok(teacher)
     }
+}
+
+fn read(delivery: &Delivery) -> Option<Fact> {
+    let fact = serde_json::from_slice(&delivery.payload).inspect_err(|error| {
+        let (sequence, kind) = (delivery.sequence, error.classify());
+        tracing::error!(sequence, ?kind, "a fact cannot be read");
+    });
+    fact.ok()
 }

@@ -1,23 +1,25 @@
 //! One event as watchers get it: its bytes, rendered once, and what decides who may see it.
 
-use crate::extract::Caller;
+use super::{announcement::Announcement, hub::EventHub, room::Room};
+use crate::{error::ApiError, extract::Caller};
 use bytes::Bytes;
 use rollcall_schemas::{
-    fact::{Fact, FactEvent, Scope},
+    fact::{Fact, FactEvent},
     id::{CameraId, ClassId, SessionId, UserId},
     role::Role,
 };
 use std::collections::HashSet;
+use tokio::sync::OnceCell;
 
 /// An event of FACTS.
-pub(super) struct LiveEvent {
+pub(crate) struct LiveEvent {
     /// Its sequence in FACTS, which is the cursor.
-    pub(super) sequence: u64,
-    /// As it goes over the wire.
+    pub(crate) sequence: u64,
+    /// As it goes over the wire to a stream of events.
     pub(super) bytes: Bytes,
-    name: &'static str,
-    scope: Scope,
-    user_id: Option<UserId>,
+    /// As rooms are told of it, once somebody in one may hear it.
+    announcement: OnceCell<Announcement>,
+    fact: Fact,
     audience: Audience,
 }
 
@@ -38,7 +40,7 @@ pub(super) enum Audience {
 
 /// Whether a caller may see an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Visibility {
+pub(crate) enum Visibility {
     Visible,
     Hidden,
     /// Not known at present: the watcher must come back rather than miss it.
@@ -57,31 +59,44 @@ pub(super) struct Filter {
 
 impl Filter {
     pub(super) fn wants(&self, event: &LiveEvent) -> bool {
-        let scope = &event.scope;
+        let scope = &event.fact.scope;
         self.session.is_none_or(|id| scope.session_id == Some(id))
             && self.class.is_none_or(|id| scope.class_id == Some(id))
             && self.camera.is_none_or(|id| scope.camera_id == Some(id))
-            && (self.types.is_empty() || self.types.contains(&event.name))
+            && (self.types.is_empty() || self.types.contains(&event.fact.event.name()))
     }
 }
 
 impl LiveEvent {
     /// Renders a fact: its JSON, as it is in the log, on one `data` line.
-    pub(super) fn new(sequence: u64, fact: &Fact, json: &[u8], audience: Audience) -> Self {
+    pub(super) fn new(sequence: u64, fact: Fact, json: &[u8], audience: Audience) -> Self {
         let name = fact.event.name();
         let mut bytes = format!("id: {sequence}\nevent: {name}\ndata: ").into_bytes();
         bytes.extend_from_slice(json);
         bytes.extend_from_slice(b"\n\n");
-        let user_id = fact.event.user_id();
-        Self { sequence, bytes: bytes.into(), name, scope: fact.scope, user_id, audience }
+        Self { sequence, bytes: bytes.into(), announcement: OnceCell::new(), fact, audience }
+    }
+
+    /// The room in which it is told.
+    pub(crate) fn room(&self) -> Option<Room> {
+        Room::of(&self.fact)
+    }
+
+    /// What its room is told of it, worked out once for everybody there.
+    ///
+    /// # Errors
+    /// When the database does not answer; the next who asks tries again.
+    pub(crate) async fn announcement(&self, hub: &EventHub) -> Result<&Announcement, ApiError> {
+        self.announcement.get_or_try_init(|| Announcement::of(hub, self.sequence, &self.fact)).await
     }
 
     /// Administrators and operators see everything, teachers what happens in their classes, students what is said of
     /// themselves and the sessions of their classes.
-    pub(super) fn visibility(&self, caller: &Caller) -> Visibility {
+    pub(crate) fn visibility(&self, caller: &Caller) -> Visibility {
+        let about = self.fact.event.user_id();
         let own = match (caller.role(), &self.audience) {
             (Role::Admin | Role::Operator, _) => true,
-            (Role::Student, _) if self.user_id.is_some() => self.user_id == Some(caller.id()),
+            (Role::Student, _) if about.is_some() => about == Some(caller.id()),
             (_, Audience::Unknown) => return Visibility::Unknown,
             (Role::Teacher, Audience::Class { teacher, .. }) => *teacher == caller.id(),
             (Role::Student, Audience::Class { students, .. }) => students.contains(&caller.id()),

@@ -4,11 +4,19 @@
 //! saw goes on after it, without loss or repeat, however long it was away. One reader of the log per process serves all
 //! watchers with bytes rendered once; a watcher that is behind reads the log on its own until it has caught up.
 
+mod announcement;
+mod follower;
 mod hub;
 mod live_event;
+mod room;
 mod watcher;
+mod watching;
 
+pub(crate) use follower::{Follower, Gap, Next};
 pub(crate) use hub::EventHub;
+pub(crate) use live_event::{LiveEvent, Visibility};
+pub(crate) use room::Room;
+pub(crate) use watching::{Watchers, Watching};
 
 use crate::{error::ApiError, extract::Caller, state::Api};
 use axum::{

@@ -16,7 +16,7 @@ use rollcall_schemas::{
 };
 use rollcall_service::auth::User;
 use rollcall_test_support::Events;
-use std::convert::Infallible;
+use std::{convert::Infallible, num::NonZeroU32};
 use uuid::Uuid;
 
 const PATH: &str = "/api/v1/events";
@@ -266,7 +266,8 @@ async fn streams_end_when_the_process_does() {
 
 #[tokio::test]
 async fn many_watchers_share_one_reader() {
-    let test = TestApi::start().await;
+    let watchers_per_user = NonZeroU32::new(200).unwrap();
+    let test = TestApi::start_with(ApiConfig { watchers_per_user, ..ApiConfig::default() }).await;
     let client = test.admin();
     let mut watchers = join_all((0..200).map(|_| client.events(PATH, None))).await;
     let sequence = test.tell(&seen(&test, 1, CameraId(Uuid::nil()))).await;

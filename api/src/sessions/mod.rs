@@ -4,7 +4,7 @@ mod change;
 mod list;
 mod one;
 mod qr;
-mod qr_image;
+pub(crate) mod qr_image;
 
 use crate::{error::ApiError, state::Api};
 use chrono::{DateTime, Utc};

@@ -11,16 +11,16 @@ const MODULE_PX: u32 = 8;
 const QUIET_ZONE: u32 = 4;
 
 /// One code as images.
-pub(super) struct QrImage {
-    pub(super) png_data_url: String,
-    pub(super) svg: String,
+pub(crate) struct QrImage {
+    pub(crate) png_data_url: String,
+    pub(crate) svg: String,
 }
 
 /// Draws `text`.
 ///
 /// # Errors
 /// When it is too long for a code, which a token never is.
-pub(super) fn render(text: &str) -> Result<QrImage, Box<dyn Error + Send + Sync>> {
+pub(crate) fn render(text: &str) -> Result<QrImage, Box<dyn Error + Send + Sync>> {
     // Medium error correction: a projector and a hand in front of it cost some modules.
     let code = QrCode::with_error_correction_level(text, EcLevel::M)?;
     let mut png = Cursor::new(Vec::new());

@@ -1,0 +1,128 @@
+//! One client in one room: what happens there, passed on as fast as the client takes it.
+
+use super::connection::Connection;
+use crate::events::{EventHub, Follower, Gap, LiveEvent, Next, Room, Visibility};
+use serde_json::{Value, json};
+use socketioxide::{SendError, SocketError, extract::SocketRef};
+use std::{sync::Arc, time::Duration};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+/// How soon a client that has no room for more is tried again, and how late at most. One that never has is found out by
+/// its heartbeat.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// How soon the log is read again when something about an event could not be found out.
+const UNKNOWN_PAUSE: Duration = Duration::from_secs(1);
+
+/// What tells a client of a room.
+pub(super) struct Subscription {
+    pub(super) listener: Listener,
+    pub(super) follower: Follower,
+    /// What it can no longer be told.
+    pub(super) gap: Option<Gap>,
+    /// Cancelled when the client leaves the room.
+    pub(super) left: CancellationToken,
+}
+
+/// Who is told, and of which room.
+pub(super) struct Listener {
+    pub(super) hub: EventHub,
+    pub(super) connection: Arc<Connection>,
+    pub(super) socket: SocketRef,
+    pub(super) room: Room,
+}
+
+/// Why an event was not passed on.
+enum NotPassed {
+    /// The client has gone.
+    Gone,
+    /// Something about it is not known at present.
+    Unknown,
+}
+
+impl Subscription {
+    /// After this the client is told everything.
+    pub(super) fn cursor(&self) -> u64 {
+        self.follower.last()
+    }
+
+    /// Passes on what happens until the client leaves or goes.
+    pub(super) async fn run(mut self) {
+        let left = self.left.clone();
+        left.run_until_cancelled(self.tell()).await;
+    }
+
+    async fn tell(&mut self) {
+        if let Some(Gap { reason, after, resumes_after }) = self.gap.take()
+            && self.listener.miss(reason, after, resumes_after).await.is_err()
+        {
+            return;
+        }
+        loop {
+            let passed = match self.follower.next().await {
+                Next::Event(event) => match self.listener.pass_on(&event).await {
+                    Err(NotPassed::Unknown) => {
+                        self.try_again_after(event.sequence - 1).await;
+                        Ok(())
+                    }
+                    passed => passed,
+                },
+                Next::Behind { after, until } => {
+                    metrics::counter!("rollcall_api_behind_total").increment(1);
+                    self.listener.miss("slow", after, until).await
+                }
+                // The log could not be opened. At the end of the process this is not waited for.
+                Next::End => {
+                    self.try_again_after(self.follower.last()).await;
+                    Ok(())
+                }
+            };
+            if passed.is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn try_again_after(&mut self, sequence: u64) {
+        sleep(UNKNOWN_PAUSE).await;
+        self.follower.go_back_to(sequence);
+    }
+}
+
+impl Listener {
+    async fn pass_on(&self, event: &LiveEvent) -> Result<(), NotPassed> {
+        match event.visibility(self.connection.caller()) {
+            Visibility::Hidden => return Ok(()),
+            Visibility::Unknown => return Err(NotPassed::Unknown),
+            Visibility::Visible => {}
+        }
+        let announcement = event.announcement(&self.hub).await.map_err(|error| {
+            tracing::warn!(%error, "what a room is told of an event is not known");
+            NotPassed::Unknown
+        })?;
+        self.say(announcement.name, announcement.data(self.connection.may_show_codes())).await
+    }
+
+    /// Says that events between two cursors did not come when they happened.
+    async fn miss(&self, reason: &str, after: u64, until: u64) -> Result<(), NotPassed> {
+        let room = self.room.to_string();
+        let missed = json!({ "room": room, "reason": reason, "after": after, "until": until });
+        self.say("missed", &missed).await
+    }
+
+    /// Waits while the client has no room for more. What it is not told meanwhile waits where all clients share it.
+    async fn say(&self, name: &str, data: &Value) -> Result<(), NotPassed> {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match self.socket.emit(name, data) {
+                Ok(()) => return Ok(()),
+                Err(SendError::Socket(SocketError::InternalChannelFull)) => {
+                    sleep(pause).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+                Err(_) => return Err(NotPassed::Gone),
+            }
+        }
+    }
+}
