@@ -208,6 +208,16 @@ fn the_proxy_sends_to_ingest_what_ingest_serves() {
     assert_eq!(sent, served);
 }
 
+/// The requests of a polling client belong to one process of the api.
+#[test]
+fn the_proxy_sends_a_polling_client_to_one_process() {
+    let caddyfile = file("deploy/Caddyfile");
+    let (_, live) = caddyfile.split_once("handle @live {").unwrap();
+    let (live, _) = live.split_once("\n\t}\n").unwrap();
+    assert!(caddyfile.contains("@live path /socket.io /socket.io/*\n"));
+    assert!(live.contains("dynamic a api ") && live.contains("lb_policy cookie "), "{live}");
+}
+
 #[test]
 fn whose_word_the_services_take_is_the_proxys() {
     let compose = compose();
