@@ -20,6 +20,7 @@ mod identify;
 mod ledger;
 #[cfg(feature = "face")]
 mod models;
+mod open_files;
 mod replay;
 mod run;
 mod up;
@@ -92,6 +93,10 @@ enum Command {
     /// Measure this machine: each figure beside its limit or its peer.
     #[cfg(feature = "face")]
     Bench(bench::Bench),
+    /// Part of a benchmark, which starts it.
+    #[cfg(feature = "face")]
+    #[command(hide = true)]
+    BenchCrowd(bench::crowd::BenchCrowd),
 }
 
 /// What tools log: they talk to the person in front of them.
@@ -168,7 +173,10 @@ fn dispatch(cli: Cli) -> anyhow::Result<()> {
 
 async fn execute(command: Command, mut config: Config) -> anyhow::Result<()> {
     match command.kind() {
-        Kind::Service => config.check_secrets()?,
+        Kind::Service => {
+            config.check_secrets()?;
+            open_files::raise_limit().context("raising the limit of open files")?;
+        }
         Kind::Stage => config.telemetry.filter = TOOL_FILTER.to_owned(),
         Kind::Tool => {
             config.telemetry.filter = TOOL_FILTER.to_owned();
@@ -198,6 +206,8 @@ async fn execute(command: Command, mut config: Config) -> anyhow::Result<()> {
         Command::Demo => demo::run(config).await,
         #[cfg(feature = "face")]
         Command::Bench(command) => bench::run(command, config).await,
+        #[cfg(feature = "face")]
+        Command::BenchCrowd(command) => bench::crowd::run(command).await,
         Command::Openapi | Command::Asyncapi | Command::Settings => Ok(()),
     }
 }

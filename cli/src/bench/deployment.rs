@@ -193,6 +193,8 @@ fn settings(
         ("API__SIGNING_KEY_FILE", path(&key_file)),
         ("LIMITS__SIGN_IN_ADDRESS", "10000000/min burst 1000000".to_owned()),
         ("LIMITS__READ_USER", "10000000/min burst 1000000".to_owned()),
+        ("LIMITS__LIVE_ADDRESS", "10000000/min burst 1000000".to_owned()),
+        ("API__WATCHERS_PER_USER", "1000000".to_owned()),
         ("FACE__PACK", config.face.pack.clone()),
         ("FACE__MODELS_DIR", path(config.face.models_dir().path())),
         ("TELEMETRY__FILTER", "warn".to_owned()),

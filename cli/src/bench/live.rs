@@ -11,12 +11,11 @@ use super::{
     scans::mark,
     school::{School, Session},
 };
-use crate::{client::Client, config::Config, watch};
+use crate::{client::Client, config::Config, open_files, watch};
 use anyhow::{Context, ensure};
 use futures::{StreamExt, TryStreamExt, stream};
 use reqwest::{Method, RequestBuilder};
 use rollcall_service::clock::Clock;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::{
     collections::{BTreeMap, HashMap},
     time::Duration,
@@ -28,38 +27,37 @@ use tokio::{
 };
 
 const NAME: &str = "live";
-const WATCHERS: usize = 1_000;
 const MARKS_PER_SECOND: u32 = 4;
 const P99_LIMIT_MS: f64 = 250.0;
 /// How many connect at the same time.
 const CONNECTING: usize = 50;
 const SILENCE: Duration = Duration::from_secs(30);
-/// Sockets of either side, and room for everything else.
-const FILES: u64 = 4 * WATCHERS as u64;
 
 /// Runs it.
 pub async fn run(scope: Scope, config: &Config, report: &mut Report) -> anyhow::Result<()> {
-    let marks = if scope.quick { 20 } else { 240 };
-    // The services inherit it.
-    raise_file_limit().context("allowing enough open files")?;
+    let (watchers, marks) = if scope.quick { (100, 20) } else { (1_000, 240) };
+    // The services inherit it. Both sides of each socket, and room for everything else.
+    let files = open_files::raise_limit().context("allowing enough open files")?;
+    let needed = 4 * watchers as u64;
+    ensure!(files.is_none_or(|files| files >= needed), "{needed} open files are needed; raise `ulimit -Hn`");
     let services = [Service::AttendanceWorker, Service::Api, Service::Ingest];
     deployment::with(config, &services, async |deployment| {
         postgres::query(deployment, "ALTER SYSTEM SET track_commit_timestamp = on").await?;
         deployment.restart_database().await?;
         let school = School::found(deployment, marks + 1).await?;
         let session = school.open_session().await?;
-        let mut watchers = Watchers::connect(&school, &session, &deployment.clock).await?;
+        let mut crowd = Watchers::connect(watchers, &school, &session, &deployment.clock).await?;
         let (first, others) = school.students.split_first().context("students")?;
         // A first mark, after which every watcher is known to watch.
         mark(first, &session.code).await?;
-        watchers.arrivals(1).await?;
+        crowd.arrivals(1).await?;
 
         let mut due = interval(Duration::from_secs(1) / MARKS_PER_SECOND);
         for student in others {
             due.tick().await;
             mark(student, &session.code).await?;
         }
-        let arrivals = watchers.arrivals(marks).await?;
+        let arrivals = crowd.arrivals(marks).await?;
         let committed = commit_times(deployment, &session).await?;
         let (mut last, mut each) = (Delays::new(), Delays::new());
         for Arrival { student, times } in arrivals {
@@ -69,7 +67,7 @@ pub async fn run(scope: Scope, config: &Config, report: &mut Report) -> anyhow::
             last.record(delay(*times.iter().max().context("an event that nobody saw")?));
         }
         let note =
-            format!("{WATCHERS} watchers, {marks} marks; any watcher p50 {:.1} ms", each.percentile_ms(50.0));
+            format!("{watchers} watchers, {marks} marks; any watcher p50 {:.1} ms", each.percentile_ms(50.0));
         report
             .add(Figure::new(NAME, "commit to last watcher, p50", last.percentile_ms(50.0), "ms").note(note));
         let p99 = Figure::new(NAME, "commit to last watcher, p99", last.percentile_ms(99.0), "ms");
@@ -88,6 +86,7 @@ struct Arrival {
 
 /// Everybody who watches.
 struct Watchers {
+    count: usize,
     /// Event id and time, from everybody.
     seen: UnboundedReceiver<(String, i64)>,
     /// Event id and student, from one who reads what the events say.
@@ -96,7 +95,12 @@ struct Watchers {
 }
 
 impl Watchers {
-    async fn connect(school: &School, session: &Session, clock: &Clock) -> anyhow::Result<Self> {
+    async fn connect(
+        count: usize,
+        school: &School,
+        session: &Session,
+        clock: &Clock,
+    ) -> anyhow::Result<Self> {
         let teacher = school.admin.as_ref().context("an api")?;
         let request = || request(teacher, session);
         let (sender, seen) = unbounded_channel();
@@ -112,7 +116,7 @@ impl Watchers {
                 let _ = teller.send((event.id, student));
             }
         });
-        let opening = stream::iter(1..WATCHERS).map(|_| async {
+        let opening = stream::iter(1..count).map(|_| async {
             let response = request().send().await.context("a watcher cannot connect")?;
             anyhow::Ok(response.error_for_status()?)
         });
@@ -120,13 +124,13 @@ impl Watchers {
         for response in streams {
             tasks.spawn(note_ids(response, sender.clone(), clock.clone()));
         }
-        Ok(Self { seen, told, _tasks: tasks })
+        Ok(Self { count, seen, told, _tasks: tasks })
     }
 
     /// Waits until every watcher has seen `count` events more.
     async fn arrivals(&mut self, count: usize) -> anyhow::Result<Vec<Arrival>> {
         let mut times = BTreeMap::<String, Vec<i64>>::new();
-        for _ in 0..count * WATCHERS {
+        for _ in 0..count * self.count {
             let (id, time) = timeout(SILENCE, self.seen.recv())
                 .await
                 .context("events are missing")?
@@ -134,7 +138,7 @@ impl Watchers {
             times.entry(id).or_default().push(time);
         }
         ensure!(
-            times.values().all(|times| times.len() == WATCHERS),
+            times.values().all(|times| times.len() == self.count),
             "a watcher saw an event twice, or not at all"
         );
         let mut arrivals = Vec::with_capacity(count);
@@ -175,7 +179,13 @@ async fn note_ids(response: reqwest::Response, seen: UnboundedSender<(String, i6
 }
 
 /// When each student's record was committed, in microseconds since 1970.
-async fn commit_times(deployment: &Deployment, session: &Session) -> anyhow::Result<HashMap<String, i64>> {
+///
+/// # Errors
+/// When the database does not say.
+pub async fn commit_times(
+    deployment: &Deployment,
+    session: &Session,
+) -> anyhow::Result<HashMap<String, i64>> {
     let sql = format!(
         "SELECT student_id, (extract(epoch FROM pg_xact_commit_timestamp(xmin)) * 1000000)::bigint \
          FROM attendance WHERE session_id = '{}'",
@@ -188,16 +198,4 @@ async fn commit_times(deployment: &Deployment, session: &Session) -> anyhow::Res
         .filter(|line| !line.is_empty())
         .map(|line| parse(line).context("an unreadable row"))
         .collect()
-}
-
-fn raise_file_limit() -> anyhow::Result<()> {
-    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    if current.is_none_or(|current| current >= FILES) {
-        return Ok(());
-    }
-    ensure!(
-        maximum.is_none_or(|maximum| maximum >= FILES),
-        "{FILES} open files are needed; raise `ulimit -Hn`"
-    );
-    Ok(setrlimit(Resource::Nofile, Rlimit { current: Some(FILES), maximum })?)
 }

@@ -5,6 +5,7 @@
 //! an aim is met stands in the table, and only a benchmark that could not be run is an error.
 
 mod camera;
+pub mod crowd;
 mod deployment;
 mod frames;
 mod ingest;
@@ -19,6 +20,7 @@ mod postgres;
 mod process;
 mod reads;
 mod report;
+mod rooms;
 mod scans;
 mod school;
 mod search;
@@ -61,7 +63,7 @@ enum Name {
     Reads,
     /// Sign-ins against bcrypt alone.
     Logins,
-    /// From the commit to the last of 1,000 watchers.
+    /// From the commit to the last of 1,000 streams of events, and of 10,000 clients of Socket.IO, and what those cost.
     Live,
     /// Finding a face against reading memory.
     Search,
@@ -125,7 +127,10 @@ async fn measure(name: Name, scope: Scope, config: &Config, report: &mut Report)
         Name::Scans => scans::run(scope, config, report).await,
         Name::Reads => reads::run(scope, config, report).await,
         Name::Logins => logins::run(scope, config, report).await,
-        Name::Live => live::run(scope, config, report).await,
+        Name::Live => {
+            live::run(scope, config, report).await?;
+            rooms::run(scope, config, report).await
+        }
         Name::Search => search::run(scope, report).await,
         Name::Memory => memory::run(scope, config, report).await,
         Name::Soak => soak::run(scope, config, report).await,

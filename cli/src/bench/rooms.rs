@@ -1,0 +1,80 @@
+//! Rooms of Socket.IO: what ten thousand clients that do nothing cost one api process, and how long after a mark was
+//! committed the last of them knows, when all of them are in its room.
+
+use super::{
+    Scope,
+    crowd::Crowd,
+    deployment,
+    latency::Delays,
+    live::commit_times,
+    postgres,
+    process::{Service, resident_mb},
+    report::{Figure, Report},
+    scans::mark,
+    school::School,
+};
+use crate::{config::Config, open_files};
+use anyhow::{Context, ensure};
+use std::time::Duration;
+use tokio::time::{interval, sleep};
+
+const NAME: &str = "live";
+const WATCHERS: usize = 10_000;
+/// Processes that the watchers are in.
+const PROCESSES: usize = 4;
+const EVERY: Duration = Duration::from_secs(1);
+/// What connecting leaves behind for a moment, it has let go of then.
+const SETTLING: Duration = Duration::from_secs(5);
+const PER_WATCHER_LIMIT_KB: f64 = 64.0;
+const P99_LIMIT_MS: f64 = 1_000.0;
+/// Descriptors besides those of the watchers.
+const OTHER_FILES: u64 = 1_000;
+
+/// Runs it.
+pub async fn run(scope: Scope, config: &Config, report: &mut Report) -> anyhow::Result<()> {
+    let (watchers, marks) = if scope.quick { (200, 5) } else { (WATCHERS, 60) };
+    // The service and the clients inherit it.
+    let files = open_files::raise_limit().context("allowing enough open files")?;
+    let needed = watchers as u64 + OTHER_FILES;
+    ensure!(files.is_none_or(|files| files >= needed), "{needed} open files are needed; raise `ulimit -Hn`");
+    let services = [Service::AttendanceWorker, Service::Api, Service::Ingest];
+    deployment::with(config, &services, async |deployment| {
+        postgres::query(deployment, "ALTER SYSTEM SET track_commit_timestamp = on").await?;
+        deployment.restart_database().await?;
+        let school = School::found(deployment, marks + 1).await?;
+        let session = school.open_session().await?;
+        let (pid, address) = (deployment.pid(Service::Api), deployment.address(Service::Api));
+        let address = address.strip_prefix("http://").context("an address")?;
+        let alone_mb = resident_mb(pid)?;
+        let who = (&*session.id.to_string(), &*school.admin_token);
+        let mut crowd = Crowd::gather(address, who, (watchers, PROCESSES)).await?;
+        sleep(SETTLING).await;
+        let each_kb = (resident_mb(pid)? - alone_mb) * 1_000.0 / watchers as f64;
+
+        let (first, others) = school.students.split_first().context("students")?;
+        // A first mark, after which every client is known to hear.
+        mark(first, &session.code).await?;
+        crowd.heard(1).await?;
+        let mut due = interval(EVERY);
+        for student in others {
+            due.tick().await;
+            mark(student, &session.code).await?;
+        }
+        let heard = crowd.heard(marks).await?;
+        let committed = commit_times(deployment, &session).await?;
+        let mut last = Delays::new();
+        for (student, at) in heard {
+            let committed = committed.get(&student).context("an event without a record")?;
+            last.record(Duration::from_micros((at - committed).max(0).unsigned_abs()));
+        }
+        let note = format!("{watchers} watchers of one room, in {PROCESSES} processes; {marks} marks");
+        let memory = Figure::new(NAME, "Socket.IO: memory of the api for each watcher", each_kb, "kB");
+        report.add(memory.at_most(PER_WATCHER_LIMIT_KB).note(format!("{alone_mb:.0} MB without watchers")));
+        let p50 = Figure::new(NAME, "Socket.IO: commit to last watcher, p50", last.percentile_ms(50.0), "ms");
+        report.add(p50.note(note));
+        let p99 = Figure::new(NAME, "Socket.IO: commit to last watcher, p99", last.percentile_ms(99.0), "ms");
+        report.add(p99.at_most(P99_LIMIT_MS).note(format!("longest {:.1} ms", last.max_ms())));
+        Ok(())
+    })
+    .await
+}
