@@ -1,10 +1,12 @@
-//! An authenticated read, beside a bare axum route that answers the same bytes. What is lost is what a call costs before
-//! and after its bytes: the token, the access table, the query, the envelope, the layers around every route.
+//! Authenticated reads, with and without a query, beside a bare axum route that answers the same bytes. What is lost is
+//! what a call costs before and after its bytes: the token, the access table, the query, the envelope, the layers around
+//! every route.
 //!
 //! Both are asked by the same client, which does as little as a client can: it shares the processors with the server.
 
 use super::{
-    Scope, deployment,
+    Scope,
+    deployment::{self, Deployment},
     latency::median,
     process::{Service, cpu_seconds},
     report::{Figure, Report},
@@ -25,7 +27,8 @@ use tokio::{
 };
 
 const NAME: &str = "reads";
-const PATH: &str = "/api/v1/auth/verify";
+/// What the token alone answers, and what is a row.
+const PATHS: [&str; 2] = ["/api/v1/auth/verify", "/api/v1/auth/me"];
 const CONNECTIONS: usize = 32;
 const AIM: f64 = 0.5;
 /// Larger than any answer here.
@@ -36,30 +39,41 @@ pub async fn run(scope: Scope, config: &Config, report: &mut Report) -> anyhow::
     let (rounds, reads) = if scope.quick { (2, 3_000) } else { (6, 20_000) };
     deployment::with(config, &[Service::Ingest, Service::Api], async |deployment| {
         let school = School::found(deployment, 0).await?;
-        let address = deployment.address(Service::Api).trim_start_matches("http://").to_owned();
-        let request = request(&address, &school.admin_token);
-        let body = wait_for(&address, &request).await?;
-        let bare = Bare::serve(body).await?;
-        // A first round for connections, plans and caches.
-        burst(&bare.address, &request, reads / 4).await?;
-        burst(&address, &request, reads / 4).await?;
-        let (mut ours, mut peers, mut cpu) = (Vec::new(), Vec::new(), Vec::new());
-        for _ in 0..rounds {
-            peers.push(burst(&bare.address, &request, reads).await?);
-            let before = cpu_seconds(deployment.pid(Service::Api))?;
-            ours.push(burst(&address, &request, reads).await?);
-            cpu.push((cpu_seconds(deployment.pid(Service::Api))? - before) / reads as f64 * 1e6);
+        for path in PATHS {
+            report.add(beside_bare(deployment, &school, path, (rounds, reads)).await?);
         }
-        let figure = Figure::new(NAME, format!("GET {PATH}, {CONNECTIONS} connections"), median(ours), "/s");
-        let note = format!("processor each: api {:.0} us", median(cpu));
-        report.add(figure.beside("bare axum route, same bytes", median(peers), Some(AIM)).note(note));
         Ok(())
     })
     .await
 }
 
-fn request(address: &str, token: &str) -> Vec<u8> {
-    format!("GET {PATH} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\n\r\n").into_bytes()
+/// Rounds of the peer and of the api, in turn.
+async fn beside_bare(
+    deployment: &Deployment,
+    school: &School,
+    path: &'static str,
+    (rounds, reads): (usize, usize),
+) -> anyhow::Result<Figure> {
+    let address = deployment.address(Service::Api).trim_start_matches("http://").to_owned();
+    let request = request(&address, path, &school.admin_token);
+    let bare = Bare::serve(path, wait_for(&address, &request).await?).await?;
+    // A first round for connections, plans and caches.
+    burst(&bare.address, &request, reads / 4).await?;
+    burst(&address, &request, reads / 4).await?;
+    let (mut ours, mut peers, mut cpu) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..rounds {
+        peers.push(burst(&bare.address, &request, reads).await?);
+        let before = cpu_seconds(deployment.pid(Service::Api))?;
+        ours.push(burst(&address, &request, reads).await?);
+        cpu.push((cpu_seconds(deployment.pid(Service::Api))? - before) / reads as f64 * 1e6);
+    }
+    let figure = Figure::new(NAME, format!("GET {path}, {CONNECTIONS} connections"), median(ours), "/s");
+    let note = format!("processor each: api {:.0} us", median(cpu));
+    Ok(figure.beside("bare axum route, same bytes", median(peers), Some(AIM)).note(note))
+}
+
+fn request(address: &str, path: &str, token: &str) -> Vec<u8> {
+    format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\n\r\n").into_bytes()
 }
 
 /// Asks until the key that the token is signed with is known, and gives the body of the answer.
@@ -83,7 +97,7 @@ struct Bare {
 }
 
 impl Bare {
-    async fn serve(body: Vec<u8>) -> anyhow::Result<Self> {
+    async fn serve(path: &'static str, body: Vec<u8>) -> anyhow::Result<Self> {
         let threads = available_parallelism().map_or(1, usize::from);
         let runtime = Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
         let answer = String::from_utf8(body)?;
@@ -93,7 +107,7 @@ impl Bare {
         let address = listener.local_addr()?.to_string();
         runtime.spawn(async move {
             let listener = TcpListener::from_std(listener)?;
-            axum::serve(listener, Router::new().route(PATH, route)).await
+            axum::serve(listener, Router::new().route(path, route)).await
         });
         Ok(Self { address, runtime: Some(runtime) })
     }
@@ -174,12 +188,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_bare_route_is_read_to_its_end() {
-        let bare = Bare::serve(b"{\"bare\":true}".to_vec()).await.unwrap();
+        let bare = Bare::serve("/bare", b"{\"bare\":true}".to_vec()).await.unwrap();
         let mut connection = Connection::open(&bare.address).await.unwrap();
         for _ in 0..2 {
-            let answer = connection.ask(&request(&bare.address, "token")).await.unwrap();
+            let answer = connection.ask(&request(&bare.address, "/bare", "token")).await.unwrap();
             assert!(answer.starts_with(b"HTTP/1.1 200 ") && answer.ends_with(b"{\"bare\":true}"));
         }
-        assert!(burst(&bare.address, &request(&bare.address, "token"), CONNECTIONS).await.unwrap() > 0.0);
+        assert!(
+            burst(&bare.address, &request(&bare.address, "/bare", "token"), CONNECTIONS).await.unwrap() > 0.0
+        );
     }
 }
