@@ -120,6 +120,12 @@ pub const RULES: &[Rule] = &[
 
     rule("GET",    "/api/v1/attendance/session/{id}",           STAFF_AND_TEACHERS,          Ownership::Session("id")).or_key(AttendanceRead),
     rule("GET",    "/api/v1/attendance/student/{id}",           EVERYBODY,                   Ownership::Person("id")).or_key(AttendanceRead),
+    rule("GET",    "/api/v1/attendance/class/{id}/report",      STAFF_AND_TEACHERS,          Ownership::Class("id")).or_key(AttendanceRead),
+    rule("GET",    "/api/v1/attendance/student/{id}/report",    EVERYBODY,                   Ownership::Person("id")).or_key(AttendanceRead),
+    rule("GET",    "/api/v1/analytics/attendance-trend",        STAFF_AND_TEACHERS,          Ownership::Narrowed).or_key(AttendanceRead),
+    rule("GET",    "/api/v1/analytics/monthly-summary",         STAFF_AND_TEACHERS,          Ownership::Narrowed).or_key(AttendanceRead),
+    rule("GET",    "/api/v1/analytics/class-risk",              STAFF_AND_TEACHERS,          Ownership::Narrowed).or_key(AttendanceRead),
+    rule("GET",    "/api/v1/analytics/global",                  STAFF_AND_TEACHERS,          Ownership::Narrowed).or_key(AttendanceRead),
     rule("GET",    "/api/v1/reviews",                           STAFF_AND_TEACHERS,          Ownership::Narrowed).audited(Audited::BiometricRead),
     rule("GET",    "/api/v1/events",                            EVERYBODY,                   Ownership::Narrowed).or_key(EventsRead),
     rule("GET",    "/api/v1/requests/{id}",                     EVERYBODY,                   Ownership::Narrowed),

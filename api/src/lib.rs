@@ -42,6 +42,7 @@ mod operators;
 mod passwords;
 mod photos;
 mod reply;
+mod reports;
 mod requests;
 mod sessions;
 mod signing;
@@ -87,6 +88,7 @@ fn routes(config: &ApiConfig) -> OpenApiRouter<Api> {
         .merge(api_keys::routes())
         .merge(sessions::routes())
         .merge(attendance::routes())
+        .merge(reports::routes())
         .merge(admin::routes())
         .merge(audit::routes())
         .merge(system::routes())

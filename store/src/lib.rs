@@ -23,6 +23,7 @@ pub mod organisations;
 pub mod outbox;
 pub mod pages;
 pub mod provider_visits;
+pub mod reports;
 pub mod session_views;
 pub mod sessions;
 pub mod sign_in_failures;

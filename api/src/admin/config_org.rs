@@ -1,7 +1,7 @@
 //! `GET`, `POST` and `PATCH /admin/config-org`.
 
 use super::versions::{Change, ConfigurationData, Given, IfMatch, Others, Settings, present};
-use crate::{audit::Audit, error::ApiError, extract::Caller, state::Api, users};
+use crate::{audit::Audit, error::ApiError, extract::Caller, reports::Reckoning, state::Api, users};
 use axum::extract::State;
 use garde::Validate;
 use rollcall_service::http::{ErrorEnvelope, Json, Problem, SuccessEnvelope};
@@ -17,7 +17,7 @@ use utoipa::ToSchema;
 /// The settings of the organisation. None needs a restart.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-#[schema(example = json!({ "name": "Hill School", "timeZone": "Europe/Vienna", "locale": "de-AT", "lateAfterSeconds": 600, "qrTtlSeconds": 300, "certainIsEnough": true, "votesWanted": 3 }))]
+#[schema(example = json!({ "name": "Hill School", "timeZone": "Europe/Vienna", "locale": "de-AT", "lateAfterSeconds": 600, "qrTtlSeconds": 300, "certainIsEnough": true, "votesWanted": 3, "lateCountsAsPresent": false }))]
 pub(crate) struct OrganisationConfig {
     /// What it is called. Takes effect at once.
     #[garde(length(chars, min = 1, max = 200))]
@@ -43,6 +43,9 @@ pub(crate) struct OrganisationConfig {
     /// classes that are added afterwards.
     #[garde(range(min = 1, max = 100))]
     votes_wanted: i32,
+    /// Whether whoever came late counts as present in percentages. Takes effect at once, for reports of the past too.
+    #[garde(skip)]
+    late_counts_as_present: bool,
 }
 
 impl Default for OrganisationConfig {
@@ -56,11 +59,19 @@ impl Default for OrganisationConfig {
             qr_ttl_seconds: class.qr_ttl_seconds,
             certain_is_enough: class.certain_is_enough,
             votes_wanted: class.votes_wanted,
+            late_counts_as_present: false,
         }
     }
 }
 
 impl OrganisationConfig {
+    /// How reports reckon at present.
+    pub(crate) async fn reckoning(api: &Api, db: &mut PgConnection) -> Result<Reckoning, ApiError> {
+        let config = present::<Self>(api, db).await?.into_config();
+        let Self { time_zone, late_counts_as_present, .. } = config;
+        Ok(Reckoning { time_zone, late_counts_as_present })
+    }
+
     /// What a class that is added now begins with.
     pub(crate) async fn of_new_classes(api: &Api, db: &mut PgConnection) -> Result<ClassSettings, ApiError> {
         let config = present::<Self>(api, db).await?.into_config();

@@ -1,5 +1,6 @@
 //! A line of the audit as it is shown: in a page, in an export as JSON, in one as CSV.
 
+use crate::reports::spreadsheet::as_text;
 use chrono::{DateTime, SecondsFormat, Utc};
 use rollcall_store::{
     StoreError,
@@ -115,24 +116,5 @@ impl AuditLine {
             self.sha256.unwrap_or_default(),
         ];
         cells.map(as_text)
-    }
-}
-
-/// A cell that a spreadsheet takes for text, whatever a caller had written into it: what begins like a formula is
-/// quoted (OWASP, CSV injection).
-fn as_text(cell: String) -> String {
-    if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{cell}") } else { cell }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::as_text;
-
-    #[test]
-    fn no_cell_is_a_formula() {
-        for formula in ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1"] {
-            assert_eq!(as_text(formula.to_owned()), format!("'{formula}"));
-        }
-        assert_eq!(as_text("camera.created".to_owned()), "camera.created");
     }
 }
