@@ -1,0 +1,129 @@
+//! Whether a timetable holds together.
+
+use crate::{Change, Entry, Exception, Timetable};
+use chrono::{Datelike, NaiveDate, NaiveTime};
+use std::{collections::BTreeSet, ops::RangeInclusive};
+
+/// Whoever means another year has mistyped it.
+const YEARS: RangeInclusive<i32> = 1970..=2999;
+/// The longest time from one lesson of an entry to the next.
+const MAX_WEEKS: u8 = 52;
+
+/// Something that is wrong with a timetable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Of which entry or exception, from 0, and which field of it: `entries[0].endTime`.
+    pub field: String,
+    /// What is wrong.
+    pub message: String,
+}
+
+impl Timetable {
+    /// Everything that is wrong with it; nothing if it holds together.
+    pub fn check(&self) -> Vec<Fault> {
+        let mut faults = Faults::default();
+        for (number, entry) in self.entries.iter().enumerate() {
+            faults.of_entry(number, entry);
+        }
+        for (number, exception) in self.exceptions.iter().enumerate() {
+            faults.of_exception(number, exception);
+        }
+        // What follows counts days and weeks, which must be sound.
+        if faults.0.is_empty() {
+            faults.of_entries_that_meet(&self.entries);
+            faults.of_slots(self);
+        }
+        faults.0
+    }
+}
+
+#[derive(Default)]
+struct Faults(Vec<Fault>);
+
+impl Faults {
+    fn add(&mut self, field: String, message: impl Into<String>) {
+        self.0.push(Fault { field, message: message.into() });
+    }
+
+    fn of_entry(&mut self, number: usize, entry: &Entry) {
+        let field = |name: &str| format!("entries[{number}].{name}");
+        self.of_times(field("endTime"), entry.starts, entry.ends);
+        self.of_year(field("from"), entry.from);
+        if let Some(until) = entry.until {
+            self.of_year(field("until"), until);
+            if until < entry.from {
+                self.add(field("until"), "must not be before from");
+            }
+        }
+        if !(1..=MAX_WEEKS).contains(&entry.every_weeks) {
+            self.add(field("everyWeeks"), format!("must be 1 to {MAX_WEEKS}"));
+        }
+    }
+
+    fn of_exception(&mut self, number: usize, exception: &Exception) {
+        let field = |name: &str| format!("exceptions[{number}].{name}");
+        self.of_year(field("date"), exception.slot.date);
+        match &exception.change {
+            Change::Cancelled => {}
+            Change::Moved(place) => {
+                self.of_year(field("toDate"), place.date);
+                self.of_times(field("toEndTime"), place.starts, place.ends);
+            }
+            Change::Added { ends, .. } => self.of_times(field("endTime"), exception.slot.starts, *ends),
+        }
+    }
+
+    fn of_times(&mut self, field: String, starts: NaiveTime, ends: NaiveTime) {
+        if ends <= starts {
+            self.add(field, "must be after the start, on the same day");
+        }
+    }
+
+    fn of_year(&mut self, field: String, date: NaiveDate) {
+        if !YEARS.contains(&date.year()) {
+            self.add(field, format!("must be in the years {} to {}", YEARS.start(), YEARS.end()));
+        }
+    }
+
+    /// A class is not in two places.
+    fn of_entries_that_meet(&mut self, entries: &[Entry]) {
+        for (number, entry) in entries.iter().enumerate() {
+            let met =
+                entries[..number].iter().enumerate().find_map(|(other, it)| Some((other, meet(entry, it)?)));
+            if let Some((other, date)) = met {
+                let message = format!("is at the same time as entries[{other}] on {date}");
+                self.add(format!("entries[{number}].startTime"), message);
+            }
+        }
+    }
+
+    /// Every exception is about a lesson that there is, or adds one that there is not, once.
+    fn of_slots(&mut self, timetable: &Timetable) {
+        let mut known = BTreeSet::new();
+        for (number, Exception { slot, change }) in timetable.exceptions.iter().enumerate() {
+            let field = format!("exceptions[{number}].date");
+            let is_scheduled = timetable.has(*slot);
+            if !known.insert(*slot) {
+                self.add(field, "this lesson has an exception already");
+            } else if matches!(change, Change::Added { .. }) == is_scheduled {
+                let message = match change {
+                    Change::Added { .. } => "the schedule has a lesson then already",
+                    Change::Cancelled | Change::Moved(_) => "the schedule has no lesson then",
+                };
+                self.add(field, message);
+            }
+        }
+    }
+}
+
+/// The first day on which both are at the same time.
+fn meet(one: &Entry, other: &Entry) -> Option<NaiveDate> {
+    let overlap = one.starts < other.ends && other.starts < one.ends;
+    if !overlap || one.weekday != other.weekday {
+        return None;
+    }
+    let from = one.from.max(other.from);
+    // After so many lessons of the one, all that can happen has happened.
+    let cycle = usize::from(other.every_weeks);
+    one.days(from..=NaiveDate::MAX).take(cycle).find(|date| other.is_on(*date))
+}
