@@ -5,6 +5,7 @@ use crate::code::Code;
 use crate::{
     id::{
         AttendanceId, CameraId, ClassId, FactId, QrTokenId, ReviewId, ScanId, SessionId, SightingId, UserId,
+        WebhookId,
     },
     subject::{self, Subject},
 };
@@ -178,11 +179,27 @@ pub enum FactEvent {
         /// How many photographs the template rests on.
         photos: u32,
     },
+    /// A webhook has failed for so long that nothing is sent to it any more.
+    #[serde(rename = "webhook.disabled")]
+    WebhookDisabled {
+        /// The webhook.
+        webhook_id: WebhookId,
+        /// Since when it has failed.
+        failing_since: DateTime<Utc>,
+    },
+    /// Messages could not be handled and were put aside: told once for each consumer and hour.
+    #[serde(rename = "message.parked")]
+    MessageParked {
+        /// The stream that holds them.
+        stream: String,
+        /// The consumer that could not handle them.
+        consumer: String,
+    },
 }
 
 impl FactEvent {
     /// The name of every type of fact, for filters that reject what does not exist.
-    pub const NAMES: [&str; 10] = [
+    pub const NAMES: [&str; 12] = [
         "attendance.recorded",
         "attendance.corrected",
         "session.started",
@@ -193,6 +210,8 @@ impl FactEvent {
         "stranger.seen",
         "review.opened",
         "face.enrolled",
+        "webhook.disabled",
+        "message.parked",
     ];
 
     /// The noun and the verb, as in the subject.
@@ -208,6 +227,8 @@ impl FactEvent {
             FactEvent::StrangerSeen { .. } => "stranger.seen",
             FactEvent::ReviewOpened { .. } => "review.opened",
             FactEvent::FaceEnrolled { .. } => "face.enrolled",
+            FactEvent::WebhookDisabled { .. } => "webhook.disabled",
+            FactEvent::MessageParked { .. } => "message.parked",
         }
     }
 
@@ -222,15 +243,20 @@ impl FactEvent {
             | FactEvent::SessionEnded { .. }
             | FactEvent::QrRotated { .. }
             | FactEvent::StrangerSeen { .. }
-            | FactEvent::ReviewOpened { .. } => None,
+            | FactEvent::ReviewOpened { .. }
+            | FactEvent::WebhookDisabled { .. }
+            | FactEvent::MessageParked { .. } => None,
         }
     }
 }
 
+/// A closed list of names, as they stand on the wire and in the database.
 macro_rules! names {
     ($($(#[$doc:meta])* $kind:ident { $($(#[$variant_doc:meta])* $variant:ident = $wire:tt,)* })*) => {$(
         $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema, ToSchema)]
+        #[derive(
+            Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema, ToSchema
+        )]
         pub enum $kind { $($(#[$variant_doc])* #[serde(rename = $wire)] $variant,)* }
 
         impl $kind {
@@ -255,6 +281,7 @@ macro_rules! names {
         }
     )*};
 }
+pub(crate) use names;
 
 names! {
     /// What a record says of a student.
@@ -346,6 +373,8 @@ mod tests {
                 candidates: vec![user],
             },
             FactEvent::FaceEnrolled { user_id: user, pack: "pack".into(), photos: 3 },
+            FactEvent::WebhookDisabled { webhook_id: WebhookId(Uuid::from_u128(10)), failing_since: at },
+            FactEvent::MessageParked { stream: "SCANS".into(), consumer: "attendance-scans".into() },
         ]
         .into_iter()
         .map(|event| Fact { fact_id: FactId(Uuid::from_u128(9)), at, scope, event })

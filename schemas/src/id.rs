@@ -4,7 +4,7 @@
 //! same ids, which is what makes redelivery harmless. A drawn id (a new user, a new camera) comes from the caller's
 //! source of randomness; nothing here draws.
 
-use crate::scan::QrToken;
+use crate::{notification::Channel, scan::QrToken};
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -87,6 +87,12 @@ ids! {
     ReviewId;
     /// A photograph a person was enrolled with.
     PhotoId;
+    /// Somebody who is told of a student.
+    GuardianId;
+    /// An address of another system that is told what happens.
+    WebhookId;
+    /// One notification of one recipient by one channel.
+    DeliveryId;
 }
 
 impl FrameId {
@@ -115,6 +121,13 @@ impl AttendanceId {
     /// One record per student and session, whatever the evidence and however often it arrives.
     pub fn of(session: SessionId, student: UserId) -> Self {
         Self::derive(&[session.0.as_bytes(), student.0.as_bytes()])
+    }
+}
+
+impl DeliveryId {
+    /// What causes it, whom it is for and which way it goes: however often the cause comes, it is one notification.
+    pub fn of(cause: Uuid, recipient: Uuid, channel: Channel) -> Self {
+        Self::derive(&[cause.as_bytes(), recipient.as_bytes(), channel.as_str().as_bytes()])
     }
 }
 

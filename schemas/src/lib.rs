@@ -17,6 +17,7 @@ pub mod frame;
 pub mod header;
 pub mod id;
 pub mod limit;
+pub mod notification;
 pub mod outcome;
 pub mod request;
 pub mod role;

@@ -4,7 +4,7 @@
 use crate::{
     code::Code,
     fact::{AttendanceStatus, Evidence, SessionState},
-    id::{AttendanceId, ClassId, PhotoId, QrTokenId, RequestId, SessionId, UserId},
+    id::{AttendanceId, ClassId, DeliveryId, PhotoId, QrTokenId, RequestId, SessionId, UserId, WebhookId},
     sighting::{Face, Quality},
 };
 use chrono::{DateTime, Utc};
@@ -65,6 +65,8 @@ pub enum Answer {
     Recognition(RecognitionAnswer),
     /// A person's enrolled face was erased.
     FacesErased(FacesErasedAnswer),
+    /// Something is being sent to a webhook.
+    Webhook(WebhookAnswer),
 }
 
 /// A record of attendance.
@@ -134,6 +136,20 @@ pub struct FacesErasedAnswer {
     pub user_id: UserId,
     /// How many photographs there were, each with its embeddings.
     pub photos: u32,
+}
+
+/// What is being sent to a webhook.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct WebhookAnswer {
+    /// The webhook.
+    #[schema(value_type = Uuid)]
+    pub webhook_id: WebhookId,
+    /// The delivery of a ping, to be found in the log of deliveries.
+    #[schema(value_type = Option<Uuid>)]
+    pub delivery_id: Option<DeliveryId>,
+    /// The last place in FACTS that is sent again; null for a ping.
+    pub until: Option<u64>,
 }
 
 /// The faces of an image.

@@ -4,7 +4,7 @@ use crate::{
     embedding::Embedding,
     frame::{ImageType, rfc3339},
     header::{self, HeaderError, HeaderSource, Headers},
-    id::{ApiKeyId, ClassId, RequestId, SessionId, UserId},
+    id::{ApiKeyId, ClassId, RequestId, SessionId, UserId, WebhookId},
     sighting::Quality,
 };
 use chrono::{DateTime, Utc};
@@ -134,6 +134,34 @@ pub enum SessionCommand {
     RotateQr {
         /// The session.
         session_id: SessionId,
+    },
+}
+
+/// Something to be sent to a webhook.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct WebhookRequest {
+    /// The request.
+    pub request_id: RequestId,
+    /// Who asked; the api has checked that they may.
+    pub requested_by: UserId,
+    /// Receipt at the api.
+    pub requested_at: DateTime<Utc>,
+    /// The webhook.
+    pub webhook_id: WebhookId,
+    /// What is wanted.
+    pub command: WebhookCommand,
+}
+
+/// What can be asked for a webhook.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum WebhookCommand {
+    /// Send something that means nothing, to see whether it arrives.
+    Ping,
+    /// Send again what FACTS holds after a place.
+    Replay {
+        /// The sequence in FACTS; what comes after it is sent.
+        since: u64,
     },
 }
 

@@ -148,17 +148,20 @@ pub enum RequestKind {
     EraseFaces,
     /// When API keys were used, to be noted: for the api. Nobody waits for an answer.
     KeyUses,
+    /// Something to be sent to a webhook: for the attendance worker.
+    Webhook,
 }
 
 impl RequestKind {
     /// Every kind.
-    pub const ALL: [RequestKind; 6] = [
+    pub const ALL: [RequestKind; 7] = [
         RequestKind::EnrolPhoto,
         RequestKind::Recognise,
         RequestKind::StorePhoto,
         RequestKind::Session,
         RequestKind::EraseFaces,
         RequestKind::KeyUses,
+        RequestKind::Webhook,
     ];
 
     /// The token in the subject.
@@ -170,6 +173,7 @@ impl RequestKind {
             RequestKind::Session => "session",
             RequestKind::EraseFaces => "erase-faces",
             RequestKind::KeyUses => "key-uses",
+            RequestKind::Webhook => "webhook",
         }
     }
 }

@@ -10,5 +10,6 @@ pub mod health;
 pub mod http;
 pub mod lifecycle;
 pub mod limits;
+pub mod seal;
 pub mod servers;
 pub mod telemetry;

@@ -7,12 +7,15 @@
 pub mod api_keys;
 pub mod attendance;
 pub mod attendance_views;
+pub mod audiences;
 pub mod audit;
 pub mod cameras;
 pub mod classes;
 pub mod configuration;
+pub mod deliveries;
 pub mod enrolments;
 pub mod faces;
+pub mod guardians;
 pub mod identities;
 pub mod import;
 pub mod invitations;
@@ -22,6 +25,7 @@ pub mod looks;
 pub mod organisations;
 pub mod outbox;
 pub mod pages;
+pub mod preferences;
 pub mod provider_visits;
 pub mod reports;
 pub mod session_views;
@@ -29,6 +33,7 @@ pub mod sessions;
 pub mod sign_in_failures;
 pub mod sign_ins;
 pub mod users;
+pub mod webhooks;
 
 use sqlx::{
     PgPool,
