@@ -24,6 +24,7 @@ use rollcall_service::{
     http::Problem,
     lifecycle::Lifecycle,
     limits::{Gate, Limiter},
+    seal::Sealer,
     telemetry::current_traceparent,
 };
 use rollcall_store::{
@@ -68,6 +69,8 @@ pub struct ApiDeps {
     pub limiter: Limiter,
     /// Where the api registers what it depends on.
     pub health: HealthRegistry,
+    /// Seals what the database keeps and others must not read.
+    pub sealer: Sealer,
 }
 
 /// Why the api could not start.

@@ -21,6 +21,7 @@ use rollcall_service::{
     health::HealthRegistry,
     lifecycle::Lifecycle,
     limits::{Limiter, LimitsConfig},
+    seal::Sealer,
 };
 use rollcall_store::{
     Pool, Postgres,
@@ -170,8 +171,9 @@ impl TestApi {
             pool: rollcall_store::open(&self.database_url, connections).unwrap(),
             clock: self.clock.clone(),
             entropy: Entropy::seeded(11),
+            sealer: Sealer::default(),
         };
-        rollcall_attendance_worker::run(AttendanceConfig::default(), &deps, &self.lifecycle);
+        rollcall_attendance_worker::run(AttendanceConfig::default(), &deps, &self.lifecycle).unwrap();
     }
 
     /// Answers requests of a kind as a worker would.
@@ -199,6 +201,7 @@ fn deps(pool: Pool<Postgres>, bus: Bus, clock: Clock, entropy: Entropy) -> ApiDe
         token: TokenConfig::default(),
         limiter: generous(),
         health: HealthRegistry::default(),
+        sealer: Sealer::default(),
     }
 }
 

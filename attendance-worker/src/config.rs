@@ -1,5 +1,6 @@
 //! The `[attendance]` section.
 
+use crate::notify::NotifyConfig;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -19,6 +20,8 @@ pub struct AttendanceConfig {
     pub outbox_kept_days: u32,
     /// How long handled messages are recognised, in days: longer than any stream keeps them.
     pub handled_kept_days: u32,
+    /// Who is told what happens, and how. See docs/NOTIFICATIONS.md.
+    pub notify: NotifyConfig,
 }
 
 impl Default for AttendanceConfig {
@@ -29,15 +32,17 @@ impl Default for AttendanceConfig {
             timer_interval_ms: 500,
             outbox_kept_days: 8,
             handled_kept_days: 35,
+            notify: NotifyConfig::default(),
         }
     }
 }
 
 impl AttendanceConfig {
     /// How many database connections the worker uses at most: one for each sighting, one each for scans being decided and
-    /// marked, photographs, erasures, sessions, the ledger and dead letters, and one for the timers.
+    /// marked, photographs, erasures, sessions, the ledger and dead letters, one for the timers, and four for notifications:
+    /// to decide on them, to ask for them, to send them, and to gather digests.
     pub fn connections(&self) -> u32 {
-        u32::try_from(self.sightings_in_flight).unwrap_or(u32::MAX).saturating_add(8)
+        u32::try_from(self.sightings_in_flight).unwrap_or(u32::MAX).saturating_add(12)
     }
 
     pub(crate) fn timer_interval(&self) -> Duration {
@@ -52,7 +57,7 @@ mod tests {
     #[test]
     fn unknown_keys_are_refused_and_absent_ones_have_defaults() {
         let config: AttendanceConfig = serde_json::from_str(r#"{"sightings_in_flight": 2}"#).unwrap();
-        assert_eq!(config.connections(), 10);
+        assert_eq!(config.connections(), 14);
         assert_eq!(config.timer_interval(), Duration::from_millis(500));
         assert!(serde_json::from_str::<AttendanceConfig>(r#"{"sightings": 2}"#).is_err());
     }

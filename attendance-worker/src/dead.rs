@@ -1,10 +1,11 @@
-//! Dead letters have consequences too: a frame that could not be handled is settled in the ledger, and whoever waits for
-//! an answer gets one.
+//! Dead letters have consequences too: a frame that could not be handled is settled in the ledger, whoever waits for an
+//! answer gets one, and administrators are told.
 
 use crate::{
     answers::{self, To},
     deps::{Deps, traced},
     error::WorkError,
+    facts,
     ledger::{accepted, camera},
     trace::Trace,
 };
@@ -75,6 +76,20 @@ impl SettleDead {
         }
     }
 
+    /// Tells that a consumer could not handle something.
+    async fn tell(&self, delivery: &Delivery, trace: &Trace) -> Result<(), WorkError> {
+        let Some(stream) = delivery.header(header::DEAD_STREAM).and_then(Stream::parse) else {
+            return Ok(());
+        };
+        let fact = facts::message_parked(stream, delivery.subject.last_token(), delivery.published_at);
+        let message = vec![OutboxMessage::fact(&fact)];
+        let mut tx = self.0.begin().await?;
+        let now = self.0.clock.now();
+        outbox::enqueue(&mut tx, fact.fact_id.0, now, &traced(message, &trace.headers())).await?;
+        tx.commit().await.map_err(StoreError::from)?;
+        self.0.deliver(fact.fact_id.0).await
+    }
+
     async fn settle_frame(&self, delivery: &Delivery) -> Result<(), WorkError> {
         let subject = Subject::from_stored(delivery.header(header::DEAD_SUBJECT).unwrap_or_default());
         let sequence = delivery.parsed(header::DEAD_SEQUENCE)?;
@@ -114,7 +129,11 @@ impl Handler for SettleDead {
     async fn handle(&self, delivery: Delivery) -> Result<(), HandleError> {
         let span = tracing::info_span!("settle_dead");
         let trace = Trace::take_up(&delivery, &span);
-        match self.settle(&delivery, &trace).instrument(span).await {
+        let settled = async {
+            self.tell(&delivery, &trace).await?;
+            self.settle(&delivery, &trace).await
+        };
+        match settled.instrument(span).await {
             // A dead letter that says neither who asked nor which frame it was has nobody to be told of it.
             Err(WorkError::Unreadable(reason)) => {
                 tracing::warn!(sequence = delivery.sequence, reason, "a dead letter without consequences");

@@ -3,7 +3,10 @@
 use crate::error::WorkError;
 use rollcall_bus::{Bus, Delivery, Message, PublishError};
 use rollcall_schemas::header::{self, Headers};
-use rollcall_service::clock::{Clock, Entropy};
+use rollcall_service::{
+    clock::{Clock, Entropy},
+    seal::Sealer,
+};
 use rollcall_store::{
     PgTransaction, Pool, Postgres, StoreError,
     outbox::{self, OutboxMessage},
@@ -25,6 +28,8 @@ pub struct Deps {
     pub clock: Clock,
     /// Where codes are drawn from.
     pub entropy: Entropy,
+    /// Opens what the database keeps sealed.
+    pub sealer: Sealer,
 }
 
 impl Deps {

@@ -5,9 +5,10 @@ use chrono::{DateTime, Utc};
 use rollcall_schemas::{
     code::Code,
     fact::{AttendanceStatus, Fact, FactEvent, Scope},
-    id::{CameraId, ClassId, FactId, UserId},
+    id::{CameraId, ClassId, FactId, UserId, WebhookId},
     scan::Scan,
     sighting::{Candidate, Face, Sighting},
+    subject::Stream,
 };
 use rollcall_store::{
     attendance::{Mark, Record},
@@ -163,4 +164,22 @@ pub(crate) fn face_enrolled(
 ) -> Fact {
     let event = FactEvent::FaceEnrolled { user_id, pack: pack.to_owned(), photos };
     fact(&[user_id.0.as_bytes(), pack.as_bytes(), cause.as_bytes()], at, Scope::default(), event)
+}
+
+/// Told once for each time that it is given up.
+pub(crate) fn webhook_disabled(
+    webhook_id: WebhookId,
+    failing_since: DateTime<Utc>,
+    disabled_at: DateTime<Utc>,
+) -> Fact {
+    let micros = failing_since.timestamp_micros().to_be_bytes();
+    let event = FactEvent::WebhookDisabled { webhook_id, failing_since };
+    fact(&[webhook_id.0.as_bytes(), &micros], disabled_at, Scope::default(), event)
+}
+
+/// Told once for each consumer and hour.
+pub(crate) fn message_parked(stream: Stream, consumer: &str, at: DateTime<Utc>) -> Fact {
+    let hour = at.timestamp().div_euclid(3_600).to_be_bytes();
+    let event = FactEvent::MessageParked { stream: stream.name().to_owned(), consumer: consumer.to_owned() };
+    fact(&[stream.name().as_bytes(), consumer.as_bytes(), &hour], at, Scope::default(), event)
 }

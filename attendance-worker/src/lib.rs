@@ -14,6 +14,7 @@
 //! | `session` | requests to plan, open, close a session or replace its code |
 //! | `ledger`, `dead` | FRAMES and DEAD: what became of every frame and every question |
 //! | `timers` | what happens because its time has come |
+//! | `notify` | FACTS: who is told what, and sending it |
 //!
 //! # Metrics
 //! | name | kind | labels |
@@ -23,6 +24,11 @@
 //! | `rollcall_attendance_delay_seconds` | histogram: from the evidence to its record | |
 //! | `rollcall_attendance_reviews_total` | counter | |
 //! | `rollcall_attendance_timer_acts_total` | counter | `act` |
+//! | `rollcall_notify_decided_total` | counter: notifications, each once | |
+//! | `rollcall_notify_attempts_total` | counter | `channel`; `result` = delivered, retry, failed, cancelled |
+//! | `rollcall_notify_attempt_seconds` | histogram | `channel` |
+//! | `rollcall_notify_delay_seconds` | histogram: from the decision to the arrival, quiet hours and retries included | `channel` |
+//! | `rollcall_notify_webhooks_disabled_total` | counter | |
 
 mod answers;
 mod config;
@@ -33,6 +39,7 @@ mod error;
 mod facts;
 mod group;
 mod ledger;
+mod notify;
 mod photo;
 pub mod policy;
 mod records;
@@ -44,6 +51,7 @@ mod trace;
 
 pub use config::AttendanceConfig;
 pub use deps::Deps;
+pub use notify::{EmailSecurity, NotifyConfig, NotifyError, PushConfig, SmtpConfig, WebhookConfig};
 
 use rollcall_bus::{BatchSpec, ConsumerSpec, Handler};
 use rollcall_schemas::subject::{self, RequestKind, Stream};
@@ -70,10 +78,18 @@ pub mod consumer {
     pub const LEDGER: &str = rollcall_schemas::subject::frames_consumer::LEDGER;
     /// Of DEAD.
     pub const DEAD: &str = "attendance-dead";
+    /// Of FACTS.
+    pub const NOTIFIER: &str = "attendance-notifier";
+    /// Of the requests about webhooks.
+    pub const WEBHOOKS: &str = "attendance-webhooks";
 }
 
 /// Starts the worker's tasks; they end with `lifecycle`. The streams exist, and the schema is up to date.
-pub fn run(config: AttendanceConfig, deps: &Deps, lifecycle: &Lifecycle) {
+///
+/// # Errors
+/// When the settings of a channel of notifications cannot be used.
+pub fn run(config: AttendanceConfig, deps: &Deps, lifecycle: &Lifecycle) -> Result<(), NotifyError> {
+    notify::start(&config, deps, lifecycle)?;
     let on =
         |stream, durable, max_in_flight| ConsumerSpec { max_in_flight, ..ConsumerSpec::new(stream, durable) };
     let requests = |kind, durable| ConsumerSpec {
@@ -98,6 +114,7 @@ pub fn run(config: AttendanceConfig, deps: &Deps, lifecycle: &Lifecycle) {
         timers.run(stop).await;
         Ok::<_, Infallible>(())
     });
+    Ok(())
 }
 
 fn consume(spec: ConsumerSpec, handler: impl Handler, deps: &Deps, lifecycle: &Lifecycle) {

@@ -9,6 +9,7 @@
 
 pub mod evidence;
 pub mod face;
+pub mod notify;
 pub mod scan;
 pub mod session;
 

@@ -14,6 +14,7 @@ use rollcall_service::{
     config::{ConfigError, Secret, Sources, document, load},
     http::HttpConfig,
     limits::LimitsConfig,
+    seal::Sealer,
     telemetry::TelemetryConfig,
 };
 use rollcall_store::{Pool, Postgres, StoreError};
@@ -97,11 +98,14 @@ pub struct DatabaseConfig {
     pub url: Secret,
     /// The most connections of one process.
     pub max_connections: u32,
+    /// Seals the secrets that must be known to be used: what webhooks are signed with. Without it they lie in the database
+    /// as they are. The same for every process; `openssl rand -hex 32` makes one.
+    pub sealing_key: Secret,
 }
 
 impl Default for DatabaseConfig {
     fn default() -> Self {
-        Self { url: Secret::default(), max_connections: 24 }
+        Self { url: Secret::default(), max_connections: 24, sealing_key: Secret::default() }
     }
 }
 
@@ -125,6 +129,11 @@ impl Config {
     /// When one is weak, with the name of the setting.
     pub fn check_secrets(&self) -> anyhow::Result<()> {
         secrets::check(self)
+    }
+
+    /// What seals secrets in the database.
+    pub fn sealer(&self) -> Sealer {
+        Sealer::new(&self.database.sealing_key)
     }
 
     /// A pool on the configured database. It connects when first used.

@@ -100,19 +100,26 @@ impl Foundation {
             token: config.auth.clone(),
             limiter: self.limiter.clone(),
             health: self.health.clone(),
+            sealer: config.sealer(),
         };
         let api = Api::start(config.api.clone(), deps, lifecycle).await?;
         Ok(rollcall_api::router(&api))
     }
 
-    fn attendance_worker(&self, config: &Config, pool: Pool<Postgres>, lifecycle: &Lifecycle) {
+    fn attendance_worker(
+        &self,
+        config: &Config,
+        pool: Pool<Postgres>,
+        lifecycle: &Lifecycle,
+    ) -> anyhow::Result<()> {
         let deps = attendance_worker::Deps {
             bus: self.bus.clone(),
             pool,
             clock: self.clock.clone(),
             entropy: self.entropy.clone(),
+            sealer: config.sealer(),
         };
-        attendance_worker::run(config.attendance.clone(), &deps, lifecycle);
+        Ok(attendance_worker::run(config.attendance.clone(), &deps, lifecycle)?)
     }
 
     #[cfg(feature = "face")]
@@ -134,7 +141,7 @@ pub async fn everything(
     let api = foundation.api(config, pool.clone(), &lifecycle.part("api")).await?;
     #[cfg(feature = "face")]
     foundation.face_worker(config, &lifecycle.part("face-worker")).await?;
-    foundation.attendance_worker(config, pool.clone(), &lifecycle.part("attendance-worker"));
+    foundation.attendance_worker(config, pool.clone(), &lifecycle.part("attendance-worker"))?;
     Ok(documented(door.merge(api)))
 }
 
@@ -179,7 +186,7 @@ pub async fn attendance_worker(config: Config) -> anyhow::Result<()> {
     let foundation = Foundation::lay(&config, "rollcall-attendance-worker").await?;
     let lifecycle = Lifecycle::new("attendance-worker");
     let pool = foundation.open_database(&config)?;
-    foundation.attendance_worker(&config, pool, &lifecycle.part("worker"));
+    foundation.attendance_worker(&config, pool, &lifecycle.part("worker"))?;
     let door = lifecycle.part("http");
     serve_until_stopped(Router::new(), &config, &foundation, &lifecycle, &door).await
 }

@@ -1,6 +1,7 @@
 //! The rules as tables, and what must hold of them whatever comes in whatever order.
 
 mod face;
+mod notify;
 mod order;
 mod scan;
 mod session;

@@ -24,6 +24,7 @@ use rollcall_schemas::{
 use rollcall_service::{
     clock::{Clock, Entropy},
     lifecycle::Lifecycle,
+    seal::Sealer,
 };
 use rollcall_store::{
     Pool, Postgres,
@@ -138,15 +139,20 @@ impl School {
 
     /// Starts a worker, which ends with the lifecycle.
     pub(crate) fn work(&self) -> Lifecycle {
+        self.work_with(AttendanceConfig { timer_interval_ms: 20, ..AttendanceConfig::default() })
+    }
+
+    /// The same with other settings.
+    pub(crate) fn work_with(&self, config: AttendanceConfig) -> Lifecycle {
         let lifecycle = Lifecycle::new("test");
         let deps = Deps {
             bus: self.bus.clone(),
             pool: self.pool.clone(),
             clock: self.clock.clone(),
             entropy: self.entropy.clone(),
+            sealer: Sealer::default(),
         };
-        let config = AttendanceConfig { timer_interval_ms: 20, ..AttendanceConfig::default() };
-        rollcall_attendance_worker::run(config, &deps, &lifecycle);
+        rollcall_attendance_worker::run(config, &deps, &lifecycle).expect("settings that can be used");
         lifecycle
     }
 

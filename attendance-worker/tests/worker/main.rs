@@ -3,6 +3,7 @@
 mod faults;
 mod harness;
 mod ledger;
+mod notify;
 mod photos;
 mod scans;
 mod sessions;

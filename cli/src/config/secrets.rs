@@ -16,6 +16,10 @@ pub(super) fn check(config: &Config) -> anyhow::Result<()> {
             check_strength(setting, secret)?;
         }
     }
+    let sealing_key = config.database.sealing_key.reveal();
+    if !sealing_key.is_empty() {
+        check_strength("database.sealing_key", sealing_key)?;
+    }
     Ok(())
 }
 
@@ -112,6 +116,7 @@ mod tests {
             ("nats.url", nats(&format!("nats://a:{STRONG}@one,nats://hunter2@two"))),
             ("nats.password", checked(|config| config.nats.password = Some("hunter2".into()))),
             ("nats.token", checked(|config| config.nats.token = Some("hunter2".into()))),
+            ("database.sealing_key", checked(|config| config.database.sealing_key = Secret::new("hunter2"))),
         ];
         for (setting, refused) in weak {
             let message = refused.unwrap_err();
