@@ -1,5 +1,6 @@
 //! What people and other systems are told, as it arrives at a real mail server and a real receiver of webhooks, checked by
 //! the official verifiers.
+#![allow(clippy::unwrap_used, reason = "the lint knows tests by their attribute, and not their helpers")]
 
 use crate::harness::{SOON, School, at};
 use anyhow::{Context, Result};
@@ -13,11 +14,13 @@ use axum::{
 };
 use chrono::TimeDelta;
 use parking_lot::Mutex;
-use rollcall_attendance_worker::{AttendanceConfig, NotifyConfig, SmtpConfig, WebhookConfig, consumer};
+use rollcall_attendance_worker::{
+    AttendanceConfig, NotifyConfig, PushConfig, SmtpConfig, WebhookConfig, consumer,
+};
 use rollcall_bus::Message;
 use rollcall_schemas::{
     id::{GuardianId, RequestId, WebhookId},
-    notification::{Digest, Every, Language, Preferences, QuietHours, Topic, Weekday},
+    notification::{Channel, Digest, Every, Language, Preferences, QuietHours, Topic, Weekday},
     outcome::{Answer, Outcome, OutcomeResult},
     request::{SessionCommand, WebhookCommand, WebhookRequest},
     subject::{self, RequestKind, Stream},
@@ -371,6 +374,30 @@ async fn what_comes_in_quiet_hours_comes_after_them_and_a_digest_holds_all_of_it
     assert_eq!(mail["headers"]["subject"], "2 notifications");
     let text = mail["parts"]["text/plain"].as_str().unwrap();
     assert_eq!(text.matches("- Mathematics on 2 March 2026 at").count(), 2, "{text}");
+    Ok(worker.stop(SOON).await?)
+}
+
+#[tokio::test]
+async fn a_relay_gets_what_somebody_wishes_on_their_devices() -> Result<()> {
+    let school = School::open(1).await?;
+    let relay = Receiver::start([]).await?;
+    let channels = [(Topic::Absent, [Channel::Push, Channel::Email].into())].into();
+    school.wish(&Preferences { channels, ..Preferences::default() }).await?;
+    let push = PushConfig {
+        url: format!("http://{}/hook", relay.address),
+        token: Secret::new("a-token-of-the-test"),
+        ..PushConfig::default()
+    };
+    let worker = school.notify(NotifyConfig { push, ..NotifyConfig::default() });
+    school.missed_lesson().await?;
+    let arrived = relay.after(1).await.remove(0);
+    assert_eq!(arrived.header("authorization"), "Bearer a-token-of-the-test");
+    let body = arrived.json();
+    assert_eq!(
+        (&body["to"], &body["title"]),
+        (&json!(school.students[0]), &json!("Absent: you, Mathematics"))
+    );
+    assert!(body["message"].as_str().unwrap().starts_with("You were recorded as absent"), "{body}");
     Ok(worker.stop(SOON).await?)
 }
 
