@@ -105,6 +105,11 @@ impl Follower {
         self.last
     }
 
+    /// Whether what comes next is read from the log.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.missed.is_some()
+    }
+
     /// The next event. May be dropped and called again.
     pub(crate) async fn next(&mut self) -> Next {
         loop {

@@ -19,10 +19,13 @@ use rollcall_service::{http::Problem, limits::Charged};
 use rollcall_store::session_views;
 use socketioxide::{extract::SocketRef, socket::Sid};
 use std::{collections::HashMap, net::IpAddr, ops::DerefMut, sync::Arc};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 /// Rooms that one client may be in.
 const MAX_ROOMS: usize = 100;
+/// Of those, how many may read the log at the same time.
+const CATCHING_UP: usize = 2;
 
 /// One client.
 pub(super) struct Connection {
@@ -36,12 +39,13 @@ pub(super) struct Connection {
     rooms: Mutex<HashMap<Room, CancellationToken>>,
     /// Cancelled when nothing more is to be told.
     stop: CancellationToken,
-    _watching: Watching,
+    /// Held by rooms that are behind: each reads the log, and a client may ask for many at once.
+    pub(super) catching_up: Semaphore,
 }
 
 impl Connection {
     /// # Errors
-    /// `429` when the caller has too many already.
+    /// `503` when the process is about to end.
     pub(super) fn new(
         hall: &Hall,
         sid: Sid,
@@ -49,7 +53,6 @@ impl Connection {
         credentials: HeaderMap,
     ) -> Result<Self, Problem> {
         let api = hall.0.api.get()?;
-        let watching = api.watchers().enter(caller.id(), "socket_io")?;
         Ok(Self {
             hall: hall.clone(),
             sid,
@@ -58,8 +61,18 @@ impl Connection {
             credentials,
             rooms: Mutex::default(),
             stop: api.events().stop().child_token(),
-            _watching: watching,
+            catching_up: Semaphore::new(CATCHING_UP),
         })
+    }
+
+    /// Takes a place among the caller's connections, instead of the one that it has.
+    ///
+    /// # Errors
+    /// `429` when there is none.
+    pub(super) fn be_counted(&self, place: &mut Option<Watching>) -> Result<(), Problem> {
+        *place = None;
+        *place = Some(self.api()?.watchers().enter(self.caller.id(), "socket_io")?);
+        Ok(())
     }
 
     pub(super) fn sid(&self) -> Sid {

@@ -1,13 +1,14 @@
 //! Who is let in: connections are counted before they are opened, and whose they are is said by their first packet.
 
 use super::{Hall, commands, connection::Connection};
-use crate::access;
+use crate::{access, events::Watching};
 use axum::{
     extract::{Request, State},
     middleware::Next,
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, header::AUTHORIZATION};
+use parking_lot::Mutex;
 use rollcall_schemas::limit::RouteGroup;
 use rollcall_service::{
     http::{ClientIp, Problem},
@@ -30,6 +31,14 @@ pub(super) struct Auth {
     api_key: Option<String>,
 }
 
+/// What is known of a connection from the request that opened it, and kept for as long as it is open.
+#[derive(Clone)]
+struct Opened {
+    address: Option<IpAddr>,
+    /// Whose it is, once that is known. It counts until it is closed: one that has signed out is as open as before.
+    watching: Arc<Mutex<Option<Watching>>>,
+}
+
 /// Lets a request through that opens a connection, while its address may, and with headers that name nobody unknown; and
 /// those of open connections, which are known by ids that nobody guesses.
 pub(super) async fn open(
@@ -43,7 +52,7 @@ pub(super) async fn open(
         if let Err(problem) = count_opening(&hall, address, request.headers()) {
             return problem.into_response();
         }
-        request.extensions_mut().insert(ClientIp(address));
+        request.extensions_mut().insert(Opened { address, watching: Arc::default() });
     }
     next.run(request).await
 }
@@ -63,11 +72,13 @@ pub(super) async fn admit(
     auth: Result<Auth, ParserError>,
 ) -> Result<(), Problem> {
     let request = socket.req_parts();
-    let address = request.extensions.get::<ClientIp>().and_then(|ClientIp(address)| *address);
+    let opened = request.extensions.get::<Opened>();
+    let Opened { address, watching } = opened.ok_or_else(|| Problem::internal("it came by another door"))?;
     let credentials = credentials(auth, &request.headers)?;
-    let caller = access::watcher(hall.authenticate(&credentials, address)?)?;
-    let connection = Arc::new(Connection::new(hall, socket.id, (caller, address), credentials)?);
+    let caller = access::watcher(hall.authenticate(&credentials, *address)?)?;
+    let connection = Arc::new(Connection::new(hall, socket.id, (caller, *address), credentials)?);
     connection.count_call()?;
+    connection.be_counted(&mut watching.lock())?;
     hall.0.connections.lock().insert(socket.id, Arc::downgrade(&connection));
 
     // Set before the client hears that it is let in, and speaks.

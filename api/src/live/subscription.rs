@@ -59,7 +59,14 @@ impl Subscription {
         {
             return;
         }
+        let connection = self.listener.connection.clone();
+        let mut turn = None;
         loop {
+            if !self.follower.is_behind() {
+                turn = None;
+            } else if turn.is_none() {
+                turn = connection.catching_up.acquire().await.ok();
+            }
             let passed = match self.follower.next().await {
                 Next::Event(event) => match self.listener.pass_on(&event).await {
                     Err(NotPassed::Unknown) => {

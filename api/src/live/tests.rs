@@ -25,7 +25,7 @@ use rollcall_test_support::{Client, eventually};
 use serde_json::{Value, json};
 use socket::{
     Socket,
-    Transport::{Polling, WebSocket},
+    Transport::{self, NarrowWebSocket, Polling, WebSocket},
 };
 use std::num::NonZeroU32;
 use uuid::Uuid;
@@ -510,11 +510,16 @@ async fn one_user_has_so_many_connections() {
     let watchers_per_user = NonZeroU32::new(2).unwrap();
     let test = TestApi::start_with(ApiConfig { watchers_per_user, ..ApiConfig::default() }).await;
     let token = json!({ "token": test.token_of(test.school.teacher, Role::Teacher) });
-    let first = connect(&test, token.clone()).await.unwrap();
+    let mut first = connect(&test, token.clone()).await.unwrap();
     let stream = test.teacher().events("/api/v1/events", None).await;
     let third = connect(&test, token.clone()).await.err().unwrap();
     assert!(third.starts_with("RATE_LIMITED"), "{third}");
     test.teacher().get("/api/v1/events").await.refused(429, "RATE_LIMITED");
+    // Signed out of, a connection is still open.
+    first.send("41").await;
+    assert!(connect(&test, token.clone()).await.err().unwrap().starts_with("RATE_LIMITED"));
+    let mut first = first.sign_in(token.clone()).await.unwrap();
+    first.done("join-session", test.session_room()).await;
     connect(&test, json!({ "token": test.token_of(test.school.student, Role::Student) })).await.unwrap();
     drop((first, stream));
     let freed = || async { connect(&test, token.clone()).await.ok() };

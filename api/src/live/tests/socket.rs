@@ -6,7 +6,10 @@ use http::HeaderMap;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use std::{collections::VecDeque, sync::Arc};
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{
+    net::{TcpSocket, TcpStream},
+    time::timeout,
+};
 use tokio_tungstenite::{WebSocketStream, client_async, tungstenite::Message};
 use tokio_util::io::InspectReader;
 
@@ -18,6 +21,8 @@ type Wire = WebSocketStream<InspectReader<TcpStream, Keep>>;
 pub(super) enum Transport {
     Polling,
     WebSocket,
+    /// One over which little can be on its way.
+    NarrowWebSocket,
 }
 
 enum Line {
@@ -57,11 +62,11 @@ impl Socket {
                 let sid = sid["sid"].as_str().unwrap();
                 Line::Polling { http, url: format!("{base}/socket.io/?EIO=4&transport=polling&sid={sid}") }
             }
-            Transport::WebSocket => {
+            Transport::WebSocket | Transport::NarrowWebSocket => {
                 let host = base.strip_prefix("http://").unwrap();
                 let kept = received.clone();
                 let keep: Keep = Box::new(move |bytes| kept.lock().extend_from_slice(bytes));
-                let stream = InspectReader::new(TcpStream::connect(host).await.unwrap(), keep);
+                let stream = InspectReader::new(dial(host, transport).await, keep);
                 let address = format!("ws://{host}/socket.io/?EIO=4&transport=websocket");
                 let (mut wire, _) = client_async(address, stream).await.unwrap();
                 let opened = wire.next().await.unwrap().unwrap();
@@ -197,6 +202,14 @@ impl Socket {
             }
         }
     }
+}
+
+async fn dial(host: &str, transport: Transport) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    if transport == Transport::NarrowWebSocket {
+        socket.set_recv_buffer_size(16 * 1024).unwrap();
+    }
+    socket.connect(host.parse().unwrap()).await.unwrap()
 }
 
 fn read(packet: &str) -> Packet {
