@@ -1,21 +1,23 @@
-//! Extractors of this crate: a validated body, and the caller that the access table let in.
+//! Extractors of this crate: a validated body, an uploaded file, and the caller that the access table let in.
 
 use axum::{
     body::HttpBody,
     extract::{FromRequest, FromRequestParts, Request},
 };
 use garde::Validate;
-use http::request::Parts;
+use http::{header::CONTENT_TYPE, request::Parts};
 use rollcall_schemas::{
     access::Principal,
+    code::Code,
     id::{SignInId, UserId},
     role::Role,
 };
 use rollcall_service::{
     auth,
-    http::{Json, Problem},
+    http::{Bytes, Json, Multipart, Problem},
 };
 use serde::de::DeserializeOwned;
+use serde_json::json;
 
 /// A JSON body that keeps its own rules; one that breaks them is refused with each field named (`422`).
 pub(crate) struct Body<T>(pub(crate) T);
@@ -50,6 +52,31 @@ where
         }
         Body::from_request(request, state).await.map(|Body(body)| Self(body))
     }
+}
+
+/// The bytes of a file: the body itself, as `media_type`, or `file` of a form.
+pub(crate) async fn uploaded_file(
+    request: Request,
+    media_type: &'static str,
+) -> Result<axum::body::Bytes, Problem> {
+    let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let essence = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    if essence.eq_ignore_ascii_case(media_type) {
+        return Ok(Bytes::from_request(request, &()).await?.0);
+    }
+    if !essence.eq_ignore_ascii_case("multipart/form-data") {
+        let message =
+            format!("the body must be {media_type}, or multipart/form-data with the file as `file`");
+        return Err(Problem::new(Code::UnsupportedMediaType, message));
+    }
+    let Multipart(mut form) = Multipart::from_request(request, &()).await?;
+    while let Some(field) = form.next_field().await? {
+        if field.name() == Some("file") {
+            return Ok(field.bytes().await?);
+        }
+    }
+    Err(Problem::new(Code::MissingRequiredField, "the form has no `file`")
+        .with_details(json!({ "fields": [{ "field": "file", "message": "required" }] })))
 }
 
 /// Names each field that breaks a rule.

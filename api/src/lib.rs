@@ -52,6 +52,7 @@ mod students;
 mod system;
 #[cfg(test)]
 mod testing;
+mod timetable;
 mod users;
 
 pub use audit::{ExportError, ExportFormat, export as export_audit};
@@ -89,6 +90,7 @@ fn routes(config: &ApiConfig) -> OpenApiRouter<Api> {
         .merge(sessions::routes())
         .merge(attendance::routes())
         .merge(reports::routes())
+        .merge(timetable::routes())
         .merge(admin::routes())
         .merge(audit::routes())
         .merge(system::routes())

@@ -35,6 +35,7 @@ use utoipa_swagger_ui::SwaggerUi;
         (name = "frames", description = "Frames and pictures"),
         (name = "sessions", description = "Sessions and codes"),
         (name = "attendance", description = "Attendance"),
+        (name = "timetable", description = "Timetables and holidays"),
         (name = "analytics", description = "Analytics and reports"),
         (name = "events", description = "Live events"),
         (name = "requests", description = "Requests"),

@@ -93,6 +93,8 @@ ids! {
     WebhookId;
     /// One notification of one recipient by one channel.
     DeliveryId;
+    /// Days on which nothing of any schedule takes place.
+    HolidayId;
 }
 
 impl FrameId {

@@ -32,6 +32,7 @@ pub mod session_views;
 pub mod sessions;
 pub mod sign_in_failures;
 pub mod sign_ins;
+pub mod timetables;
 pub mod users;
 pub mod webhooks;
 

@@ -9,8 +9,9 @@ use rollcall_store::{
     PgConnection,
     classes::ClassSettings,
     configuration::{self, Scope},
-    organisations,
+    organisations, timetables,
 };
+use rollcall_timetable::Tz;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -170,9 +171,12 @@ pub(crate) async fn change_config_org(
 async fn change(api: &Api, change: Change<'_>) -> Result<ConfigurationData<OrganisationConfig>, ApiError> {
     let mut tx = api.begin().await?;
     let config = change.make::<OrganisationConfig>(api, &mut tx).await?.config;
-    if !configuration::is_time_zone(&mut tx, &config.time_zone).await? {
+    // Reports are counted by the database's zones, lessons planned by our own.
+    let is_ours = config.time_zone.parse::<Tz>().is_ok();
+    if !is_ours || !configuration::is_time_zone(&mut tx, &config.time_zone).await? {
         return Err(Problem::validation([("timeZone", "must be a time zone, such as Europe/Vienna")]).into());
     }
+    timetables::touch_all(&mut tx, api.clock().now()).await?;
     let organisation = users::organisation(&mut tx).await?;
     organisations::rename(&mut tx, organisation, &config.name).await?;
     let data = present(api, &mut tx).await?;

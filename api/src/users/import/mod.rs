@@ -10,15 +10,14 @@ use super::organisation;
 use crate::{
     audit::{Act, Audit},
     error::ApiError,
-    extract::Caller,
+    extract::{Caller, uploaded_file},
     reply::Reply,
     state::Api,
 };
-use axum::extract::{FromRequest, Request, State};
-use http::header::CONTENT_TYPE;
+use axum::extract::{Request, State};
 use plan::{Plan, Surroundings};
 use rollcall_schemas::{code::Code, id::UserId};
-use rollcall_service::http::{Bytes, ErrorEnvelope, Multipart, Problem, Query, Success, SuccessEnvelope};
+use rollcall_service::http::{ErrorEnvelope, Problem, Query, Success, SuccessEnvelope};
 use rollcall_store::{PgConnection, import};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -151,7 +150,7 @@ pub(crate) async fn import_users(
     Query(params): Query<ImportParams>,
     request: Request,
 ) -> Reply<ImportReport> {
-    let table = table::read(&file(request).await?);
+    let table = table::read(&uploaded_file(request, "text/csv").await?);
     let now = api.clock().now();
     let mut tx = api.begin().await?;
     let organisation_id = organisation(&mut tx).await?;
@@ -198,29 +197,6 @@ fn finished_without_effect(plan: Plan, dry_run: bool) -> Reply<ImportReport> {
     }
     let problem = Problem::new(Code::ValidationFailed, "nothing was imported: some lines are not valid");
     Err(problem.with_details(json!(report)).into())
-}
-
-/// The bytes of the file.
-async fn file(request: Request) -> Result<axum::body::Bytes, Problem> {
-    let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let essence = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim();
-    if essence.eq_ignore_ascii_case("text/csv") {
-        return Ok(Bytes::from_request(request, &()).await?.0);
-    }
-    if !essence.eq_ignore_ascii_case("multipart/form-data") {
-        return Err(Problem::new(
-            Code::UnsupportedMediaType,
-            "the body must be text/csv, or multipart/form-data with the file as `file`",
-        ));
-    }
-    let Multipart(mut form) = Multipart::from_request(request, &()).await?;
-    while let Some(field) = form.next_field().await? {
-        if field.name() == Some("file") {
-            return Ok(field.bytes().await?);
-        }
-    }
-    Err(Problem::new(Code::MissingRequiredField, "the form has no `file`")
-        .with_details(json!({ "fields": [{ "field": "file", "message": "required" }] })))
 }
 
 /// Who and what the lines speak of, as it is now, held until the end of the transaction.

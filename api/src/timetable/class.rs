@@ -1,0 +1,76 @@
+//! `GET` and `PUT /classes/{id}/timetable`.
+
+use super::{
+    Replacement,
+    body::{NewTimetable, TimetableBody},
+    organisation_zone,
+};
+use crate::{audit::Audit, classes, error::ApiError, extract::Body, reply::Reply, state::Api};
+use axum::extract::State;
+use rollcall_schemas::id::ClassId;
+use rollcall_service::http::{Path, Success, SuccessEnvelope};
+use rollcall_store::{PgConnection, timetables};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// The timetable of a class.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct TimetableData {
+    timetable: TimetableBody,
+}
+
+/// Read the timetable of a class.
+#[utoipa::path(
+    get,
+    path = "/api/v1/classes/{id}/timetable",
+    tag = "timetable",
+    params(("id" = Uuid, Path, description = "The class")),
+    responses((status = 200, description = "The timetable", body = SuccessEnvelope<TimetableData>))
+)]
+pub(crate) async fn get_timetable(State(api): State<Api>, Path(id): Path<ClassId>) -> Reply<TimetableData> {
+    let mut db = api.connection().await?;
+    classes::find(&mut db, id).await?;
+    let (_, name) = organisation_zone(&api, &mut db).await?;
+    let timetable = TimetableBody::new(id, &timetables::of_class(&mut db, id).await?, &name);
+    Ok(Success::ok(TimetableData { timetable }))
+}
+
+/// Give a class another timetable, instead of what it had.
+#[utoipa::path(
+    put,
+    path = "/api/v1/classes/{id}/timetable",
+    tag = "timetable",
+    params(("id" = Uuid, Path, description = "The class")),
+    request_body = NewTimetable,
+    responses((status = 200, description = "The timetable as it is now", body = SuccessEnvelope<TimetableData>))
+)]
+pub(crate) async fn set_timetable(
+    State(api): State<Api>,
+    audit: Audit,
+    Path(id): Path<ClassId>,
+    Body(new): Body<NewTimetable>,
+) -> Reply<TimetableData> {
+    let mut tx = api.begin().await?;
+    let defaults = defaults_of(&mut tx, id).await?;
+    let timetable = new.read(&defaults, "")?;
+    let (_, of_organisation) = organisation_zone(&api, &mut tx).await?;
+    let replacement = Replacement {
+        class: id,
+        timetable: &timetable,
+        time_zone: new.time_zone.as_deref(),
+        of_organisation: &of_organisation,
+        at: api.clock().now(),
+    };
+    let timetable = replacement.make(&mut tx, &audit).await?;
+    api.commit(tx, vec![]).await?;
+    Ok(Success::ok(TimetableData { timetable }))
+}
+
+/// What the teacher of a class fills schedules up with.
+pub(super) async fn defaults_of(
+    tx: &mut PgConnection,
+    class: ClassId,
+) -> Result<timetables::TeacherSettings, ApiError> {
+    let teacher = classes::find(tx, class).await?.teacher_id;
+    Ok(timetables::teacher_settings(tx, teacher).await?)
+}

@@ -1,0 +1,211 @@
+//! Timetables over HTTP.
+
+use crate::testing::TestApi;
+use http::Method;
+use rollcall_test_support::Client;
+use serde_json::{Value, json};
+
+const MONDAYS: &str = "2026-03-02";
+
+/// Every Monday at nine, from the Monday on which tests begin.
+fn mondays() -> Value {
+    json!({ "entries": [{ "weekday": "monday", "startTime": "14:00", "endTime": "14:45", "from": MONDAYS }] })
+}
+
+async fn in_vienna() -> TestApi {
+    let test = TestApi::start().await;
+    let zone = json!({ "timeZone": "Europe/Vienna" });
+    test.admin().send_json(Method::PATCH, "/api/v1/admin/config-org", &zone).await.data();
+    test
+}
+
+fn timetable_of(class: impl std::fmt::Display) -> String {
+    format!("/api/v1/classes/{class}/timetable")
+}
+
+/// When the lessons of a week begin.
+async fn week(client: &Client, date: &str) -> Vec<String> {
+    let week = client.get(&format!("/api/v1/timetable?date={date}")).await;
+    let lessons = week.data()["lessons"].as_array().unwrap().clone();
+    lessons.iter().map(|lesson| lesson["startsAt"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn a_timetable_is_set_shown_and_expanded_over_the_night_of_the_clocks() {
+    let test = in_vienna().await;
+    let teacher = test.teacher();
+    let path = timetable_of(test.school.class);
+    let new = json!({
+        "entries": [
+            { "weekday": "monday", "startTime": "14:00", "endTime": "14:45", "room": "Lab", "from": MONDAYS, "everyWeeks": 2 },
+            { "weekday": "sunday", "startTime": "09:00", "endTime": "10:00", "from": "2026-03-22", "until": "2026-04-05" },
+        ],
+        "exceptions": [
+            { "date": "2026-03-16", "startTime": "14:00", "change": "moved",
+              "toDate": "2026-03-17", "toStartTime": "08:00", "toEndTime": "08:45", "room": "Hall" },
+            { "date": "2026-04-05", "startTime": "09:00", "change": "cancelled" },
+            { "date": "2026-03-24", "startTime": "18:00", "change": "added", "endTime": "19:00" },
+        ],
+    });
+    let set = teacher.put(&path, &new).await;
+    let shown = teacher.get(&path).await;
+    assert_eq!(set.data(), shown.data());
+    let timetable = &shown.data()["timetable"];
+    assert_eq!((&timetable["timeZone"], &timetable["revision"]), (&json!("Europe/Vienna"), &json!(1)));
+    assert_eq!(timetable["entries"][0]["everyWeeks"], 2);
+    assert_eq!(timetable["exceptions"].as_array().unwrap().len(), 3);
+
+    for (date, wanted) in [
+        ("2026-03-02", vec!["2026-03-02T13:00:00Z"]),
+        ("2026-03-11", vec![]),
+        ("2026-03-16", vec!["2026-03-17T07:00:00Z", "2026-03-22T08:00:00Z"]),
+        ("2026-03-22", vec!["2026-03-17T07:00:00Z", "2026-03-22T08:00:00Z"]),
+        ("2026-03-29", vec!["2026-03-24T17:00:00Z", "2026-03-29T07:00:00Z"]),
+        ("2026-04-01", vec!["2026-03-30T12:00:00Z"]),
+    ] {
+        assert_eq!(week(&teacher, date).await, wanted, "{date}");
+        assert_eq!(week(&test.student(), date).await, wanted, "{date}");
+    }
+    let other = test.client_of(test.school.other_teacher, rollcall_schemas::role::Role::Teacher);
+    assert_eq!(week(&other, "2026-03-02").await, Vec::<String>::new());
+    assert_eq!(week(&test.operator(), "2026-03-02").await.len(), 1);
+    other.put(&path, &mondays()).await.refused(403, "AUTH_UNAUTHORIZED");
+}
+
+#[tokio::test]
+async fn what_does_not_hold_together_is_named() {
+    let test = in_vienna().await;
+    let teacher = test.teacher();
+    let path = timetable_of(test.school.class);
+    let entry = |change: Value| {
+        let mut entry =
+            json!({ "weekday": "monday", "startTime": "14:00", "endTime": "14:45", "from": MONDAYS });
+        entry.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        json!({ "entries": [entry] })
+    };
+    let except = |exception: Value| {
+        let mut timetable = mondays();
+        timetable["exceptions"] = json!([exception]);
+        timetable
+    };
+    for (body, field) in [
+        (entry(json!({ "endTime": "13:00" })), "entries[0].endTime"),
+        (entry(json!({ "endTime": null })), "entries[0].endTime"),
+        (entry(json!({ "startTime": "25:00" })), "startTime"),
+        (entry(json!({ "startTime": "9:00" })), "startTime"),
+        (entry(json!({ "weekday": "someday" })), "weekday"),
+        (entry(json!({ "everyWeeks": 0 })), "entries[0].everyWeeks"),
+        (entry(json!({ "until": "2026-03-01" })), "entries[0].until"),
+        (entry(json!({ "from": "+12026-03-01" })), "entries[0].from"),
+        (json!({ "entries": [], "timeZone": "Mars/Olympus" }), "timeZone"),
+        (
+            except(json!({ "date": "2026-03-03", "startTime": "14:00", "change": "cancelled" })),
+            "exceptions[0].date",
+        ),
+        (except(json!({ "date": MONDAYS, "startTime": "14:00", "change": "moved" })), "exceptions[0].change"),
+    ] {
+        let refused = teacher.put(&path, &body).await;
+        refused.refused(422, "VALIDATION_FAILED");
+        assert!(refused.body["error"]["details"].to_string().contains(field), "{body}: {}", refused.body);
+    }
+    assert_eq!(teacher.get(&path).await.data()["timetable"]["revision"], 0);
+}
+
+#[tokio::test]
+async fn holidays_are_the_organisations_and_lessons_are_not_on_them() {
+    let test = in_vienna().await;
+    test.teacher().put(&timetable_of(test.school.class), &mondays()).await.data();
+    let holidays = "/api/v1/settings/holidays";
+    let new = json!({ "name": "Spring", "dateFrom": "2026-03-07", "dateTo": "2026-03-15" });
+    test.teacher().post(holidays, &new).await.refused(403, "AUTH_UNAUTHORIZED");
+    let added = test.operator().post(holidays, &new).await;
+    assert_eq!((added.status.as_u16(), added.code()), (201, "HOLIDAY_CREATED"));
+    assert_eq!(week(&test.student(), "2026-03-09").await, Vec::<String>::new());
+    let shown = test.student().get("/api/v1/timetable?date=2026-03-09").await;
+    assert_eq!(shown.data()["holidays"][0]["name"], "Spring");
+    assert_eq!(test.student().get(holidays).await.data()["holidays"].as_array().unwrap().len(), 1);
+    let id = added.data()["holiday"]["id"].as_str().unwrap();
+    assert_eq!(test.admin().delete(&format!("{holidays}/{id}")).await.code(), "HOLIDAY_DELETED");
+    test.admin().delete(&format!("{holidays}/{id}")).await.refused(404, "NOT_FOUND");
+    assert_eq!(week(&test.student(), "2026-03-09").await, ["2026-03-09T13:00:00Z"]);
+    let backwards = json!({ "name": "x", "dateFrom": "2026-03-07", "dateTo": "2026-03-06" });
+    test.admin().post(holidays, &backwards).await.refused(422, "VALIDATION_FAILED");
+}
+
+#[tokio::test]
+async fn a_teachers_settings_fill_the_schedule_up() {
+    let test = in_vienna().await;
+    let (teacher, class) = (test.teacher(), test.school.class);
+    let path = "/api/v1/settings";
+    let before = teacher.get(path).await;
+    assert_eq!(before.data()["profile"]["fullName"], "Tom teacher");
+    assert_eq!(before.data()["settings"], json!({ "defaultRoom": null, "lessonMinutes": null }));
+    let patch = json!({ "settings": { "defaultRoom": "Lab", "lessonMinutes": 50 } });
+    teacher.send_json(Method::PATCH, path, &patch).await.data();
+
+    let short = json!({ "entries": [{ "weekday": "tuesday", "startTime": "10:00", "from": MONDAYS }] });
+    let schedule = json!({ "schedule": [{ "classId": class, "timetable": short }] });
+    let set = teacher.put("/api/v1/settings/schedule", &schedule).await;
+    let entry = &set.data()["schedule"]["timetables"][0]["entries"][0];
+    assert_eq!((&entry["endTime"], &entry["room"]), (&json!("10:50"), &json!("Lab")));
+    // A null takes back one setting and leaves the other.
+    let patch = json!({ "settings": { "defaultRoom": null } });
+    let patched = teacher.send_json(Method::PATCH, path, &patch).await;
+    assert_eq!(patched.data()["settings"], json!({ "defaultRoom": null, "lessonMinutes": 50 }));
+    assert_eq!(patched.data()["schedule"]["timetables"][0]["entries"].as_array().unwrap().len(), 1);
+
+    // The full schedule: what it does not name is gone.
+    let full = json!({ "settings": {}, "schedule": [] });
+    let put = teacher.put(path, &full).await;
+    assert_eq!(put.data()["settings"], json!({ "defaultRoom": null, "lessonMinutes": null }));
+    assert_eq!(put.data()["schedule"]["timetables"][0]["entries"], json!([]));
+    let others = json!({ "schedule": [{ "classId": test.school.other_class, "timetable": mondays() }] });
+    teacher.put("/api/v1/settings/schedule", &others).await.refused(403, "AUTH_UNAUTHORIZED");
+}
+
+#[tokio::test]
+async fn calendars_are_read_by_address_and_imported() {
+    let test = in_vienna().await;
+    let (teacher, class) = (test.teacher(), test.school.class);
+    teacher.put(&timetable_of(class), &mondays()).await.data();
+    let text = async |client: &Client, path: &str| {
+        let answer = client.request(Method::GET, path).send().await.unwrap();
+        assert_eq!(answer.headers()["content-type"], "text/calendar; charset=utf-8", "{path}");
+        answer.text().await.unwrap()
+    };
+    let of_class = text(&teacher, &format!("{}.ics", timetable_of(class))).await;
+    assert!(of_class.contains("DTSTART:20260302T130000Z") && of_class.contains("DTSTART:20260330T120000Z"));
+
+    let address = test.student().post("/api/v1/timetable/address", &json!({})).await;
+    let address = address.data()["address"].as_str().unwrap().to_owned();
+    let visitor = test.edge.client();
+    assert!(text(&visitor, &address).await.contains("SUMMARY:Class A1 (A1)"));
+    visitor.get("/api/v1/timetable.ics?token=wrong").await.refused(401, "AUTH_TOKEN_INVALID");
+    let newer = test.student().post("/api/v1/timetable/address", &json!({})).await;
+    visitor.get(&address).await.refused(401, "AUTH_TOKEN_INVALID");
+    let newer = newer.data()["address"].as_str().unwrap().to_owned();
+    test.student().delete("/api/v1/timetable/address").await.data();
+    visitor.get(&newer).await.refused(401, "AUTH_TOKEN_INVALID");
+
+    let import = format!("{}/import", timetable_of(class));
+    let file = "BEGIN:VCALENDAR\nBEGIN:VEVENT\nUID:1\nSUMMARY:Algebra\nDTSTART;TZID=Europe/Vienna:20260303T080000\n\
+                DURATION:PT1H\nRRULE:FREQ=WEEKLY\nEXDATE;TZID=Europe/Vienna:20260310T080000\nEND:VEVENT\nEND:VCALENDAR\n";
+    let send = async |query: &str, file: &str| {
+        let body = ("text/calendar", file.as_bytes().to_vec());
+        teacher.send(Method::POST, &format!("{import}{query}"), Some(body)).await
+    };
+    let checked = send("?dryRun=true", file).await;
+    assert_eq!(checked.code(), "IMPORT_CHECKED");
+    assert_eq!(
+        checked.data()["lines"],
+        json!([{ "line": 2, "summary": "Algebra", "entries": 1, "exceptions": 1 }])
+    );
+    assert_eq!(week(&teacher, "2026-03-02").await, ["2026-03-02T13:00:00Z"]);
+    let bad = file.replace("FREQ=WEEKLY", "FREQ=YEARLY");
+    let refused = send("", &bad).await;
+    refused.refused(422, "VALIDATION_FAILED");
+    assert_eq!(refused.body["error"]["details"]["errors"][0]["line"], 2);
+    assert_eq!(send("", file).await.code(), "TIMETABLE_IMPORTED");
+    assert_eq!(week(&teacher, "2026-03-02").await, ["2026-03-03T07:00:00Z"]);
+    assert_eq!(week(&teacher, "2026-03-09").await, Vec::<String>::new());
+}
