@@ -56,6 +56,9 @@ fn store_problem(error: StoreError) -> Problem {
             .with_retry_after(RETRY_AFTER)
             .caused_by(error),
         StoreError::Taken { constraint } => Problem::conflict(taken(constraint)).caused_by(error),
+        StoreError::Excluded { .. } => {
+            Problem::conflict("something else is there at the same time").caused_by(error)
+        }
         StoreError::Dangling { .. } => {
             Problem::conflict("something that this refers to does not exist").caused_by(error)
         }

@@ -16,7 +16,7 @@ use rollcall_service::{
     auth,
     http::{Bytes, Json, Multipart, Problem},
 };
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::json;
 
 /// A JSON body that keeps its own rules; one that breaks them is refused with each field named (`422`).
@@ -77,6 +77,18 @@ pub(crate) async fn uploaded_file(
     }
     Err(Problem::new(Code::MissingRequiredField, "the form has no `file`")
         .with_details(json!({ "fields": [{ "field": "file", "message": "required" }] })))
+}
+
+/// Reads a field that may be null, and tells that from its absence: null is `Some(None)`.
+///
+/// # Errors
+/// When the field is neither null nor a `T`.
+pub(crate) fn nullable<'de, T, D>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
+where
+    T: Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    Option::deserialize(deserializer).map(Some)
 }
 
 /// Names each field that breaks a rule.

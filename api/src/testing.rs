@@ -7,10 +7,11 @@ use rollcall_attendance_worker::{AttendanceConfig, Deps};
 use rollcall_bus::{Bus, ConsumerSpec, Delivery, HandleError, Handler, Message};
 use rollcall_ingest::{IngestConfig, IngestDeps};
 use rollcall_schemas::{
-    fact::{Fact, SessionState},
+    fact::Fact,
     header::{HeaderSource, REQUEST_ID},
     id::{CameraId, ClassId, EnrolmentId, RequestId, SessionId, UserId},
     outcome::{Outcome, OutcomeResult},
+    request::SessionPlan,
     role::Role,
     subject::{self, RequestKind, Stream},
 };
@@ -26,8 +27,7 @@ use rollcall_service::{
 use rollcall_store::{
     Pool, Postgres,
     classes::{self, NewClass},
-    enrolments,
-    sessions::{self, Session},
+    enrolments, sessions,
     users::{self, NewUser},
 };
 use rollcall_test_support::{Client, TestBroker, TestDatabase, TestEdge, eventually, test_clock};
@@ -293,6 +293,7 @@ impl School {
                 description: String::new(),
                 teacher_id,
                 capacity: None,
+                room: None,
                 created_at: clock.now(),
             };
             classes::create(&mut db, &class).await.unwrap();
@@ -302,17 +303,9 @@ impl School {
         };
         let class = open("A1", teacher, student).await;
         let other_class = open("B2", other_teacher, other_student).await;
-        let session = Session {
-            id: SessionId(api.entropy().uuid_v4()),
-            class_id: class,
-            starts_at: clock.now(),
-            ends_at: clock.now() + TimeDelta::hours(1),
-            state: SessionState::Scheduled,
-            started_at: None,
-            ended_at: None,
-        };
-        sessions::plan(&mut db, &session, clock.now()).await.unwrap();
-        let session = session.id;
+        let session = SessionId(api.entropy().uuid_v4());
+        let plan = SessionPlan::between(clock.now(), clock.now() + TimeDelta::hours(1));
+        sessions::plan(&mut db, (session, class), &plan, clock.now()).await.unwrap();
         Self { admin, operator, teacher, other_teacher, student, other_student, class, other_class, session }
     }
 }

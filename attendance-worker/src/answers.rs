@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use rollcall_schemas::{
     code::Code,
     frame::rfc3339,
-    id::{AttendanceId, RequestId, UserId},
+    id::{AttendanceId, ClassId, RequestId, UserId},
     outcome::{Answer, AttendanceAnswer, Outcome, OutcomeResult, Refusal},
     scan::Scan,
 };
@@ -84,21 +84,59 @@ pub(crate) fn scan_refusal(code: Code, context: Option<&ScanContext>, mark: Opti
                 "evidence": mark.evidence,
             }),
         ),
-        _ => refusal(code, "This code is not a code of any session.", Value::Null),
+        (Code::QrTokenInvalid, ..) => refusal(code, "This code is not a code of any session.", Value::Null),
+        _ => refusal(code, remedy(code), json!({ "sessionId": session.map(|session| session.id) })),
+    }
+}
+
+/// What a student can do whose scan a class's rules against shared codes refuse.
+fn remedy(code: Code) -> &'static str {
+    match code {
+        Code::NetworkNotAllowed => {
+            "This class takes scans from its own network only: connect to it, and scan again."
+        }
+        Code::TooFarFromRoom => {
+            "Your phone says that it is too far from the room: come closer, and scan again."
+        }
+        Code::PositionRequired => {
+            "This class wants to know where you scan: allow your position, and scan again."
+        }
+        Code::DeviceAlreadyUsed => {
+            "Another student has scanned from this device: use your own, or ask your teacher."
+        }
+        _ => "The scan was refused.",
     }
 }
 
 /// Why a command to a session is refused.
 pub(crate) fn illegal(step: Move, session: &Session, reason: IllegalMove) -> Refusal {
     let wish = match step {
+        Move::Change => "changed",
+        Move::Cancel => "cancelled",
         Move::Announce => "announced",
         Move::Start => "started",
-        Move::End => "ended",
         Move::RotateQr => "given a new code",
+        Move::End => "ended",
+        Move::Reopen => "opened again",
     };
     refusal(
         Code::Conflict,
         &format!("The session cannot be {wish}: {reason}."),
         json!({ "sessionId": session.id, "state": session.state }),
+    )
+}
+
+/// Why a plan is refused that another session is in the way of.
+pub(crate) fn overlap(other: &Session, class_id: ClassId) -> Refusal {
+    let of = if other.class_id == class_id { "of this class" } else { "in this room" };
+    refusal(
+        Code::Conflict,
+        &format!("Another session {of} takes place at that time: choose another one, or allow the overlap."),
+        json!({
+            "sessionId": other.id,
+            "classId": other.class_id,
+            "startTime": other.starts_at,
+            "endTime": other.ends_at,
+        }),
     )
 }

@@ -17,8 +17,9 @@ pub(crate) enum WorkError {
     /// The log did not answer.
     #[error(transparent)]
     Bus(#[from] BusError),
-    /// Somebody else recorded one of the same marks in the meantime: read again, and decide again.
-    #[error("another writer recorded the same mark")]
+    /// Somebody else recorded one of the same marks, or planned a session at the same time, in the meantime: read again,
+    /// and decide again.
+    #[error("another writer was quicker")]
     Crossed,
     /// A request about sessions from before this message is still to be handled.
     #[error("an earlier request about sessions is still to be handled")]

@@ -6,6 +6,7 @@ use rollcall_schemas::{
     code::Code,
     fact::{AttendanceStatus, Fact, FactEvent, Scope},
     id::{CameraId, ClassId, FactId, UserId, WebhookId},
+    request::SessionPlan,
     scan::Scan,
     sighting::{Candidate, Face, Sighting},
     subject::Stream,
@@ -13,7 +14,8 @@ use rollcall_schemas::{
 use rollcall_store::{
     attendance::{Mark, Record},
     looks::Review,
-    sessions::{QrCode, Session},
+    qr_codes::QrCode,
+    sessions::{Pause, Session},
 };
 use uuid::Uuid;
 
@@ -57,8 +59,8 @@ pub(crate) fn count(facts: &[Fact], now: DateTime<Utc>) {
     }
 }
 
-/// `record` is the first of its student and session.
-pub(crate) fn recorded(session: &Session, record: &Record) -> Fact {
+/// `record` is new by `cause`. An absence that was taken back makes room for another one, hence the cause.
+pub(crate) fn recorded(session: &Session, record: &Record, cause: Uuid) -> Fact {
     let Mark { status, marked_at, evidence, similarity, .. } = record.mark;
     let event = FactEvent::AttendanceRecorded {
         attendance_id: record.id,
@@ -68,7 +70,7 @@ pub(crate) fn recorded(session: &Session, record: &Record) -> Fact {
         evidence,
         similarity,
     };
-    fact(&[record.id.0.as_bytes()], marked_at, about(session), event)
+    fact(&[record.id.0.as_bytes(), cause.as_bytes()], marked_at, about(session), event)
 }
 
 /// `record` said `from` before `cause` changed it.
@@ -89,13 +91,13 @@ pub(crate) fn session_started(session: &Session, started_at: DateTime<Utc>) -> F
     fact(&[session.id.0.as_bytes()], started_at, about(session), FactEvent::SessionStarted { started_at })
 }
 
+/// `cause` is the request or the act that ended it. Told again when the end turns out to have been earlier, and when the
+/// session was opened again.
 pub(crate) fn session_ended(
     session: &Session,
-    ended_at: DateTime<Utc>,
+    (ended_at, cause): (DateTime<Utc>, Uuid),
     counts: &[(AttendanceStatus, u32)],
 ) -> Fact {
-    // Told again when the end turns out to have been earlier.
-    let micros = ended_at.timestamp_micros().to_be_bytes();
     let count = |status| counts.iter().find(|(counted, _)| *counted == status).map_or(0, |(_, count)| *count);
     let event = FactEvent::SessionEnded {
         ended_at,
@@ -104,7 +106,32 @@ pub(crate) fn session_ended(
         absent: count(AttendanceStatus::Absent),
         excused: count(AttendanceStatus::Excused),
     };
-    fact(&[session.id.0.as_bytes(), &micros], ended_at, about(session), event)
+    fact(&[session.id.0.as_bytes(), cause.as_bytes()], ended_at, about(session), event)
+}
+
+pub(crate) fn session_reopened(session: &Session, pause: &Pause, absences_withdrawn: u64) -> Fact {
+    let event = FactEvent::SessionReopened {
+        reopened_at: pause.reopened_at,
+        ends_at: session.ends_at,
+        absences_withdrawn: u32::try_from(absences_withdrawn).unwrap_or(u32::MAX),
+    };
+    fact(&[pause.request_id.0.as_bytes()], pause.reopened_at, about(session), event)
+}
+
+/// `cause` is the request that changed it.
+pub(crate) fn session_changed(session: &Session, plan: &SessionPlan, at: (DateTime<Utc>, Uuid)) -> Fact {
+    let (at, cause) = at;
+    let event = FactEvent::SessionChanged {
+        starts_at: plan.starts_at,
+        ends_at: plan.ends_at,
+        room: plan.room.clone(),
+    };
+    fact(&[session.id.0.as_bytes(), cause.as_bytes()], at, about(session), event)
+}
+
+pub(crate) fn session_cancelled(session: &Session, at: DateTime<Utc>) -> Fact {
+    let event = FactEvent::SessionCancelled { starts_at: session.starts_at };
+    fact(&[session.id.0.as_bytes()], at, about(session), event)
 }
 
 pub(crate) fn qr_rotated(class_id: ClassId, code: &QrCode) -> Fact {

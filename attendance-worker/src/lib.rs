@@ -7,7 +7,7 @@
 //! | module | what it handles |
 //! |---|---|
 //! | [`policy`] | the rules, pure |
-//! | `scan` | SCANS: records or named refusals |
+//! | `scan`, `guard` | SCANS: records or named refusals |
 //! | `sighting` | SIGHTINGS: votes, records, reviews, live events |
 //! | `photo` | requests to keep an enrolment photograph |
 //! | `erasure` | requests to erase a person's enrolled face |
@@ -38,6 +38,7 @@ mod erasure;
 mod error;
 mod facts;
 mod group;
+mod guard;
 mod ledger;
 mod notify;
 mod photo;

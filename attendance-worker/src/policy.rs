@@ -10,6 +10,7 @@
 pub mod evidence;
 pub mod face;
 pub mod notify;
+pub mod protection;
 pub mod scan;
 pub mod session;
 

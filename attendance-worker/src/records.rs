@@ -65,7 +65,7 @@ impl Change {
     /// What is told of it, if anything: that a scan is kept beside an earlier face is nobody's business.
     pub(crate) fn fact(&self) -> Option<Fact> {
         match &self.before {
-            None => Some(facts::recorded(&self.session, &self.record)),
+            None => Some(facts::recorded(&self.session, &self.record, self.cause)),
             Some(_) if self.only_keeps_scan() => None,
             Some(before) => Some(facts::corrected(&self.session, before.status, &self.record, self.cause)),
         }
@@ -164,7 +164,7 @@ pub(crate) async fn close(
     changes.extend(absent);
     let counts = attendance::count_by_status(tx, session.id).await?;
     let mut facts: Vec<Fact> = changes.iter().filter_map(Change::fact).collect();
-    facts.push(facts::session_ended(&session, ended_at, &counts));
+    facts.push(facts::session_ended(&session, (ended_at, cause.id), &counts));
     Ok((facts, counts.iter().map(|(_, count): &(AttendanceStatus, u32)| u64::from(*count)).sum()))
 }
 

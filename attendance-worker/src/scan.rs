@@ -6,7 +6,11 @@ use crate::{
     error::WorkError,
     facts,
     group::Group,
-    policy::scan::{ScanDecision, decide_scan},
+    guard::{self, Checked, Guard},
+    policy::{
+        protection::Verdict,
+        scan::{ScanDecision, decide_scan},
+    },
     records::{self, Cause, Change},
     trace::Trace,
 };
@@ -141,6 +145,8 @@ impl Handler for RecordScan {
 struct Decided {
     change: Option<Change>,
     refusal: Option<Code>,
+    /// Whether it was held against its class's rules against codes that are passed on.
+    was_held: bool,
     facts: Vec<Fact>,
     outcome: Outcome,
 }
@@ -157,17 +163,27 @@ async fn decide_open(
     let contexts = attendance::scan_contexts(tx, &questions).await?;
     let ids: Vec<AttendanceId> =
         jobs.iter().zip(&contexts).filter_map(|(job, context)| job.record_id(context.as_ref())).collect();
-    attendance::hold_marks(tx, &ids).await?;
+    let scans: Vec<(&Scan, Option<&ScanContext>)> =
+        jobs.iter().zip(&contexts).map(|(job, context)| (&job.scan, context.as_ref())).collect();
+    let locks: Vec<AttendanceId> = ids.iter().copied().chain(guard::locks(&scans)).collect();
+    attendance::hold_marks(tx, &locks).await?;
     let mut marks: HashMap<AttendanceId, Mark> =
         attendance::lock_marks(tx, &ids).await?.into_iter().collect();
-    let decide = |(job, context): (&&Job, Option<ScanContext>)| {
+    let mut guard = Guard::of(tx, &scans).await?;
+    let mut all = Vec::with_capacity(jobs.len());
+    for (place, (job, context)) in jobs.iter().zip(contexts).enumerate() {
         let id = job.record_id(context.as_ref());
         let before = id.and_then(|id| marks.get(&id).copied());
-        let decided = job.decide(context, before, now);
+        let checked = guard.check(place, &job.scan, context.as_ref());
+        let decided = job.decide(context, before, checked.as_ref(), now);
         marks.extend(id.zip(decided.change.as_ref().map(|change| change.record.mark)));
-        decided
-    };
-    Ok(jobs.iter().zip(contexts).map(decide).collect())
+        if let Some(checked) = checked.filter(|_| decided.was_held) {
+            guard.note(checked, decided.refusal.is_none());
+        }
+        all.push(decided);
+    }
+    guard.keep(tx).await?;
+    Ok(all)
 }
 
 impl Job {
@@ -180,10 +196,18 @@ impl Job {
         Some(AttendanceId::of(context?.session.id, self.scan.student_id))
     }
 
-    fn decide(&self, context: Option<ScanContext>, before: Option<Mark>, now: DateTime<Utc>) -> Decided {
+    fn decide(
+        &self,
+        context: Option<ScanContext>,
+        before: Option<Mark>,
+        checked: Option<&Checked>,
+        now: DateTime<Utc>,
+    ) -> Decided {
         let Scan { scan_id, scanned_at, request_id, student_id, .. } = self.scan;
-        let ScanDecision { change, refusal } =
-            decide_scan(scan_id, scanned_at, context.as_ref(), before.as_ref());
+        let decision = decide_scan(scan_id, scanned_at, context.as_ref(), before.as_ref());
+        let was_held = decision.is_good();
+        let verdict = checked.map_or(Verdict::Good, |checked| checked.verdict);
+        let ScanDecision { change, refusal } = decision.held_against(verdict);
         let to = To { request_id, caller: student_id, decided_at: now };
         let outcome = match (refusal, &context, change) {
             (None, Some(context), Some(mark)) => {
@@ -198,7 +222,7 @@ impl Job {
         let session = context.as_ref().map(|context| &context.session);
         let refused = refusal.map(|code| facts::scan_refused(&self.scan, code, session));
         let facts = change.iter().filter_map(Change::fact).chain(refused).collect();
-        Decided { change, refusal, facts, outcome }
+        Decided { change, refusal, was_held, facts, outcome }
     }
 
     fn change(&self, context: &ScanContext, marks: (Option<Mark>, Mark), now: DateTime<Utc>) -> Change {

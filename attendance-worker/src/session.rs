@@ -1,11 +1,11 @@
-//! Sessions are planned, opened, closed and given new codes, as asked.
+//! Sessions are planned, changed, cancelled, opened, closed, opened again and given new codes, as asked.
 
 use crate::{
     answers::{self, To},
     deps::{Deps, read, traced, until_uncrossed},
     error::WorkError,
     facts,
-    policy::session::{self, BadPlan, Move},
+    policy::session::{self, BadPlan, IllegalMove, Move, NotReopened, code_ttl},
     records::{self, Cause, Change},
     trace::Trace,
 };
@@ -16,14 +16,17 @@ use rollcall_schemas::{
     fact::{Fact, SessionState},
     id::{ClassId, QrTokenId, SessionId},
     outcome::{Answer, Refusal, SessionAnswer},
-    request::{SessionCommand, SessionRequest},
+    request::{SessionCommand, SessionPlan, SessionRequest},
     scan::QrToken,
 };
 use rollcall_service::clock::Entropy;
 use rollcall_store::{
-    PgConnection, StoreError, classes, looks,
+    PgConnection, StoreError, attendance,
+    classes::{self, Class, ClassSettings},
+    looks,
     outbox::{self, OutboxMessage},
-    sessions::{self, QrCode, Session},
+    qr_codes::{self, QrCode},
+    sessions::{self, Pause, Planned, Session},
 };
 use serde_json::{Value, json};
 use std::ops::Range;
@@ -46,7 +49,11 @@ enum NotDone {
 
 impl<E: Into<WorkError>> From<E> for NotDone {
     fn from(error: E) -> Self {
-        Self::Failed(error.into())
+        Self::Failed(match error.into() {
+            // Somebody else has just planned a session at the same time: read again, and it is found.
+            WorkError::Store(StoreError::Excluded { .. }) => WorkError::Crossed,
+            error => error,
+        })
     }
 }
 
@@ -107,13 +114,16 @@ struct Command<'a> {
 
 impl Command<'_> {
     async fn run(&self, tx: &mut PgConnection) -> Result<Done, NotDone> {
-        match self.request.command {
-            SessionCommand::Create { class_id, starts_at, ends_at } => {
-                self.create(tx, class_id, starts_at..ends_at).await
+        match &self.request.command {
+            SessionCommand::Create { class_id, plan } => self.create(tx, *class_id, plan).await,
+            SessionCommand::Change { session_id, plan } => self.change(tx, *session_id, plan).await,
+            SessionCommand::Cancel { session_id } => self.cancel(tx, *session_id).await,
+            SessionCommand::Start { session_id } => self.start(tx, *session_id).await,
+            SessionCommand::End { session_id } => self.end(tx, *session_id).await,
+            SessionCommand::Reopen { session_id, ends_at, reason } => {
+                self.reopen(tx, *session_id, *ends_at, reason).await
             }
-            SessionCommand::Start { session_id } => self.start(tx, session_id).await,
-            SessionCommand::End { session_id } => self.end(tx, session_id).await,
-            SessionCommand::RotateQr { session_id } => self.rotate(tx, session_id).await,
+            SessionCommand::RotateQr { session_id } => self.rotate(tx, *session_id).await,
         }
     }
 
@@ -121,37 +131,59 @@ impl Command<'_> {
         &self,
         tx: &mut PgConnection,
         class_id: ClassId,
-        planned: Range<DateTime<Utc>>,
+        wanted: &SessionPlan,
     ) -> Result<Done, NotDone> {
-        session::check_plan(&planned, self.request.requested_at).map_err(|BadPlan { field, reason }| {
-            refuse(Code::ValidationFailed, reason, json!({ "field": field }))
-        })?;
-        if !classes::find(tx, class_id).await?.is_some_and(|class| class.is_active) {
-            return Err(refuse(Code::NotFound, "There is no such class.", json!({ "classId": class_id })));
+        session::check_plan(wanted, self.request.requested_at).map_err(unsound)?;
+        let class = active_class(tx, class_id).await?;
+        let plan = SessionPlan { room: wanted.room.clone().or(class.room), ..wanted.clone() };
+        let id = SessionId::derive(&[self.request.request_id.0.as_bytes()]);
+        match sessions::plan(tx, (id, class_id), &plan, self.request.requested_at).await? {
+            Planned::Overlaps(other) => Err(NotDone::Refused(answers::overlap(&other, class_id))),
+            Planned::Added | Planned::Known => Ok((answer(&lock(tx, id).await?), Vec::new())),
         }
-        let session = Session {
-            id: SessionId::derive(&[self.request.request_id.0.as_bytes()]),
-            class_id,
-            starts_at: planned.start,
-            ends_at: planned.end,
-            state: SessionState::Scheduled,
-            started_at: None,
-            ended_at: None,
-        };
-        sessions::plan(tx, &session, self.request.requested_at).await?;
-        Ok((answer(&session), Vec::new()))
+    }
+
+    async fn change(
+        &self,
+        tx: &mut PgConnection,
+        id: SessionId,
+        plan: &SessionPlan,
+    ) -> Result<Done, NotDone> {
+        let before = self.lock_for(tx, id, Move::Change).await?;
+        session::check_plan(plan, self.request.requested_at).map_err(unsound)?;
+        if let Some(other) = sessions::in_the_way(tx, (id, before.class_id), plan).await? {
+            return Err(NotDone::Refused(answers::overlap(&other, before.class_id)));
+        }
+        sessions::change_plan(tx, id, plan).await?;
+        let session = lock(tx, id).await?;
+        let when = (self.request.requested_at, self.cause.id);
+        Ok((answer(&session), vec![facts::session_changed(&session, plan, when)]))
+    }
+
+    async fn cancel(&self, tx: &mut PgConnection, id: SessionId) -> Result<Done, NotDone> {
+        let session = self.lock_for(tx, id, Move::Cancel).await?;
+        sessions::cancel(tx, id).await?;
+        let session = Session { state: SessionState::Cancelled, ..session };
+        Ok((answer(&session), vec![facts::session_cancelled(&session, self.request.requested_at)]))
+    }
+
+    /// A session that the transaction holds, and that this may happen to.
+    async fn lock_for(&self, tx: &mut PgConnection, id: SessionId, step: Move) -> Result<Session, NotDone> {
+        let session = lock(tx, id).await?;
+        session::next_state(session.state, step).map_err(illegal(step, &session))?;
+        Ok(session)
     }
 
     async fn start(&self, tx: &mut PgConnection, id: SessionId) -> Result<Done, NotDone> {
         let session = lock(tx, id).await?;
-        let started_at = session::start(&session, self.request.requested_at)
-            .map_err(|reason| NotDone::Refused(answers::illegal(Move::Start, &session, reason)))?;
+        let started_at =
+            session::start(&session, self.request.requested_at).map_err(illegal(Move::Start, &session))?;
+        active_class(tx, session.class_id).await?;
         sessions::start(tx, id, started_at).await?;
         let session = Session { state: SessionState::Active, started_at: Some(started_at), ..session };
         let settings = classes::settings(tx, session.class_id, started_at).await?;
-        let code = draw_code(id, started_at..session::code_expiry(started_at, &settings), self.entropy);
-        sessions::add_code(tx, &code).await?;
-        looks::forget_votes_before(tx, id, started_at).await?;
+        let code = self.show_code(tx, &session, started_at, &settings).await?;
+        looks::forget_votes(tx, id, DateTime::UNIX_EPOCH, started_at).await?;
         // Faces seen before this request was handled, but after it was made.
         let changes = records::settle_votes(tx, (&session, &settings), None, self.cause).await?;
         let mut facts =
@@ -162,26 +194,114 @@ impl Command<'_> {
 
     async fn end(&self, tx: &mut PgConnection, id: SessionId) -> Result<Done, NotDone> {
         let session = lock(tx, id).await?;
-        let ended_at = session::end(&session, self.request.requested_at)
-            .map_err(|reason| NotDone::Refused(answers::illegal(Move::End, &session, reason)))?;
+        let ended_at =
+            session::end(&session, self.request.requested_at).map_err(illegal(Move::End, &session))?;
         let (facts, records) = records::close(tx, &session, ended_at, self.cause).await?;
         let session = Session { state: SessionState::Completed, ..session };
         Ok((SessionAnswer { attendance_count: Some(records), ..answer(&session) }, facts))
     }
 
+    async fn reopen(
+        &self,
+        tx: &mut PgConnection,
+        id: SessionId,
+        wanted: Option<DateTime<Utc>>,
+        reason: &str,
+    ) -> Result<Done, NotDone> {
+        let closed = lock(tx, id).await?;
+        let at = self.request.requested_at;
+        let ends_at = session::reopen(&closed, wanted, at).map_err(|reason| match reason {
+            NotReopened::Illegal(reason) => illegal(Move::Reopen, &closed)(reason),
+            NotReopened::BadEnd(plan) => unsound(plan),
+        })?;
+        let plan = SessionPlan { ends_at, ..sessions::plan_of(tx, id).await? };
+        if let Some(other) = sessions::in_the_way(tx, (id, closed.class_id), &plan).await? {
+            return Err(NotDone::Refused(answers::overlap(&other, closed.class_id)));
+        }
+        let closed_at = closed.ended_at.unwrap_or(at);
+        let pause = Pause {
+            request_id: self.request.request_id,
+            session_id: id,
+            closed_at,
+            reopened_at: at,
+            reopened_by: self.request.requested_by,
+            reason: reason.to_owned(),
+        };
+        sessions::reopen(tx, &pause, ends_at).await?;
+        let session = lock(tx, id).await?;
+        // What happened while it was closed does not count, whenever it is handled: codes of before end where it ended.
+        qr_codes::retire_codes(tx, id, closed_at).await?;
+        looks::forget_votes(tx, id, closed_at, at).await?;
+        let withdrawn = attendance::withdraw_absences(tx, id, self.cause.id, self.cause.handled_at).await?;
+        let from = after_newest(tx, id, at).await?;
+        let settings = classes::settings(tx, session.class_id, from).await?;
+        let code = self.show_code(tx, &session, from, &settings).await?;
+        let facts = vec![
+            facts::session_reopened(&session, &pause, withdrawn),
+            facts::qr_rotated(session.class_id, &code),
+        ];
+        Ok((answer_with_code(&session, &code), facts))
+    }
+
     async fn rotate(&self, tx: &mut PgConnection, id: SessionId) -> Result<Done, NotDone> {
         let session = lock(tx, id).await?;
         let asked_at = session::rotate(&session, self.request.requested_at)
-            .map_err(|reason| NotDone::Refused(answers::illegal(Move::RotateQr, &session, reason)))?;
-        // After the code that it replaces, or that one would stay the newest.
-        let newest = sessions::newest_code(tx, id).await?;
-        let from = newest.map_or(asked_at, |code| asked_at.max(code.valid_from + TimeDelta::microseconds(1)));
+            .map_err(illegal(Move::RotateQr, &session))?;
+        let from = after_newest(tx, id, asked_at).await?;
         let settings = classes::settings(tx, session.class_id, from).await?;
-        let code = draw_code(id, from..session::code_expiry(from, &settings), self.entropy);
-        sessions::retire_codes(tx, id, from).await?;
-        sessions::add_code(tx, &code).await?;
+        qr_codes::retire_codes(tx, id, from).await?;
+        let code = self.show_code(tx, &session, from, &settings).await?;
         Ok((answer_with_code(&session, &code), vec![facts::qr_rotated(session.class_id, &code)]))
     }
+
+    /// A new code that is valid from then on.
+    async fn show_code(
+        &self,
+        tx: &mut PgConnection,
+        session: &Session,
+        from: DateTime<Utc>,
+        settings: &ClassSettings,
+    ) -> Result<QrCode, StoreError> {
+        let ttl = code_ttl(session.qr_ttl_seconds, settings);
+        let code = draw_code(session.id, from..from + ttl, self.entropy);
+        qr_codes::add_code(tx, &code).await?;
+        Ok(code)
+    }
+}
+
+/// From when a code is valid that is asked for at `at`: after the code that it replaces, or that one would stay the newest.
+async fn after_newest(
+    tx: &mut PgConnection,
+    id: SessionId,
+    at: DateTime<Utc>,
+) -> Result<DateTime<Utc>, StoreError> {
+    let newest = qr_codes::newest_code(tx, id).await?;
+    Ok(newest.map_or(at, |code| at.max(code.valid_from + TimeDelta::microseconds(1))))
+}
+
+/// The class of a session, which must take place.
+async fn active_class(tx: &mut PgConnection, id: ClassId) -> Result<Class, NotDone> {
+    let details = json!({ "classId": id });
+    match classes::find(tx, id).await? {
+        None => Err(refuse(Code::NotFound, "There is no such class.", details)),
+        Some(class) if class.archived_at.is_some() => {
+            Err(refuse(Code::Conflict, "The class is archived: take it back first.", details))
+        }
+        Some(class) if !class.is_active => {
+            Err(refuse(Code::Conflict, "The class does not take place at present.", details))
+        }
+        Some(class) => Ok(class),
+    }
+}
+
+/// How a move is refused.
+fn illegal(step: Move, session: &Session) -> impl FnOnce(IllegalMove) -> NotDone {
+    move |reason| NotDone::Refused(answers::illegal(step, session, reason))
+}
+
+/// How a plan is refused.
+fn unsound(BadPlan { field, reason }: BadPlan) -> NotDone {
+    refuse(Code::ValidationFailed, reason, json!({ "fields": [{ "field": field, "message": reason }] }))
 }
 
 async fn lock(tx: &mut PgConnection, id: SessionId) -> Result<Session, NotDone> {

@@ -9,7 +9,7 @@ use crate::{
     deps::{Deps, publish, traced, until_uncrossed},
     error::WorkError,
     facts,
-    policy::session::{ANNOUNCED_BEFORE, CODE_LEAD, following_code},
+    policy::session::{ANNOUNCED_BEFORE, CODE_OVERLAP, code_ttl, following_code},
     records::{self, Cause},
     session::draw_code,
     trace::Trace,
@@ -23,6 +23,7 @@ use rollcall_schemas::{
 use rollcall_store::{
     StoreError, classes, ledger, looks,
     outbox::{self, OutboxMessage},
+    qr_codes,
     sessions::{self, Session},
 };
 use std::time::Duration;
@@ -103,14 +104,15 @@ impl Timers {
         let now = self.deps.clock.now();
         let mut tx = self.deps.begin().await?;
         let mut causes = Vec::new();
-        for due in sessions::lock_due_codes(&mut tx, now + CODE_LEAD, ROWS).await? {
+        for due in qr_codes::lock_due_codes(&mut tx, now + CODE_OVERLAP, ROWS).await? {
             let settings = classes::settings(&mut tx, due.class_id, due.expires_at).await?;
-            let Some(valid) = following_code(due.expires_at, &settings, now) else { continue };
+            let ttl = code_ttl(due.qr_ttl_seconds, &settings);
+            let Some(valid) = following_code(due.expires_at, ttl, now) else { continue };
             if valid.start >= due.ends_at {
                 continue;
             }
             let code = draw_code(due.session_id, valid, &self.deps.entropy);
-            if sessions::add_code(&mut tx, &code).await? {
+            if qr_codes::add_code(&mut tx, &code).await? {
                 let fact = facts::qr_rotated(due.class_id, &code);
                 outbox::enqueue(&mut tx, code.id.0, now, &told(&[fact])).await?;
                 causes.push(code.id.0);
@@ -184,9 +186,10 @@ impl Timers {
     }
 }
 
-/// The act of ending a session by itself: one for each session, whoever does it.
+/// The act of ending a session by itself: one for each end that was planned, whoever does it.
 fn end_of(session: &Session) -> Uuid {
-    FactId::derive(&[b"session end", session.id.0.as_bytes()]).0
+    let micros = session.ends_at.timestamp_micros().to_be_bytes();
+    FactId::derive(&[b"session end", session.id.0.as_bytes(), &micros]).0
 }
 
 fn told(facts: &[Fact]) -> Vec<OutboxMessage> {

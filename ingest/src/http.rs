@@ -1,6 +1,7 @@
 //! The routes: authenticate, admit, read, check, publish, answer. What goes into the log is decided elsewhere.
 
 mod admission;
+mod device;
 mod frames;
 mod refusal;
 mod scans;

@@ -65,6 +65,14 @@ codes! {
     AlreadyMarkedAttendance = "ALREADY_MARKED_ATTENDANCE", 409;
     /// The student was not enrolled in the class at the time of the event.
     NotEnrolled = "NOT_ENROLLED", 403;
+    /// The scan does not come from a network that the class allows.
+    NetworkNotAllowed = "NETWORK_NOT_ALLOWED", 403;
+    /// The phone was too far from the room.
+    TooFarFromRoom = "TOO_FAR_FROM_ROOM", 403;
+    /// The class wants to know where the phone is, and the scan does not say so closely enough.
+    PositionRequired = "POSITION_REQUIRED", 403;
+    /// Another student has scanned in this session from the same device.
+    DeviceAlreadyUsed = "DEVICE_ALREADY_USED", 409;
     /// The class is at its capacity.
     ClassFull = "CLASS_FULL", 409;
     /// More calls than the limit allows; `Retry-After` says when to come back.

@@ -117,6 +117,32 @@ pub enum FactEvent {
         /// How many were excused.
         excused: u32,
     },
+    /// A session that was closed is open again, and the absences that its end recorded are taken back.
+    #[serde(rename = "session.reopened")]
+    SessionReopened {
+        /// When.
+        reopened_at: DateTime<Utc>,
+        /// Until when.
+        ends_at: DateTime<Utc>,
+        /// How many absences were taken back.
+        absences_withdrawn: u32,
+    },
+    /// The plan of a session changed before it began.
+    #[serde(rename = "session.changed")]
+    SessionChanged {
+        /// When it begins now.
+        starts_at: DateTime<Utc>,
+        /// When it ends now.
+        ends_at: DateTime<Utc>,
+        /// Its room, if it has one.
+        room: Option<String>,
+    },
+    /// A session will not take place.
+    #[serde(rename = "session.cancelled")]
+    SessionCancelled {
+        /// When it would have begun.
+        starts_at: DateTime<Utc>,
+    },
     /// A session shows a new code. The token itself is never told.
     #[serde(rename = "qr.rotated")]
     QrRotated {
@@ -199,11 +225,14 @@ pub enum FactEvent {
 
 impl FactEvent {
     /// The name of every type of fact, for filters that reject what does not exist.
-    pub const NAMES: [&str; 12] = [
+    pub const NAMES: [&str; 15] = [
         "attendance.recorded",
         "attendance.corrected",
         "session.started",
         "session.ended",
+        "session.reopened",
+        "session.changed",
+        "session.cancelled",
         "qr.rotated",
         "scan.refused",
         "person.seen",
@@ -221,6 +250,9 @@ impl FactEvent {
             FactEvent::AttendanceCorrected { .. } => "attendance.corrected",
             FactEvent::SessionStarted { .. } => "session.started",
             FactEvent::SessionEnded { .. } => "session.ended",
+            FactEvent::SessionReopened { .. } => "session.reopened",
+            FactEvent::SessionChanged { .. } => "session.changed",
+            FactEvent::SessionCancelled { .. } => "session.cancelled",
             FactEvent::QrRotated { .. } => "qr.rotated",
             FactEvent::ScanRefused { .. } => "scan.refused",
             FactEvent::PersonSeen { .. } => "person.seen",
@@ -241,6 +273,9 @@ impl FactEvent {
             FactEvent::PersonSeen { user_id, .. } | FactEvent::FaceEnrolled { user_id, .. } => Some(*user_id),
             FactEvent::SessionStarted { .. }
             | FactEvent::SessionEnded { .. }
+            | FactEvent::SessionReopened { .. }
+            | FactEvent::SessionChanged { .. }
+            | FactEvent::SessionCancelled { .. }
             | FactEvent::QrRotated { .. }
             | FactEvent::StrangerSeen { .. }
             | FactEvent::ReviewOpened { .. }
@@ -318,6 +353,8 @@ names! {
         Active = "active",
         /// Closed.
         Completed = "completed",
+        /// Given up before it began.
+        Cancelled = "cancelled",
     }
 }
 
@@ -354,6 +391,9 @@ mod tests {
             },
             FactEvent::SessionStarted { started_at: at },
             FactEvent::SessionEnded { ended_at: at, present: 1, late: 2, absent: 3, excused: 4 },
+            FactEvent::SessionReopened { reopened_at: at, ends_at: at, absences_withdrawn: 5 },
+            FactEvent::SessionChanged { starts_at: at, ends_at: at, room: Some("R1".into()) },
+            FactEvent::SessionCancelled { starts_at: at },
             FactEvent::QrRotated {
                 qr_token_id: QrTokenId(Uuid::from_u128(6)),
                 valid_from: at,

@@ -77,6 +77,8 @@ ids! {
     SightingId;
     /// One QR scan.
     ScanId;
+    /// A device that scans come from, as far as it can be told from others.
+    DeviceId;
     /// Work that wants an answer.
     RequestId;
     /// Something that happened, as told to the outside.
@@ -116,6 +118,13 @@ impl ScanId {
     /// A scan and the request that carries it are one: a retried request is the same scan.
     pub fn of(request: RequestId) -> Self {
         Self::derive(&[request.0.as_bytes()])
+    }
+}
+
+impl DeviceId {
+    /// The id of the device that calls itself that: what it calls itself stays with it.
+    pub fn of(name: &str) -> Self {
+        Self::derive(&[&blake3::derive_key("Rollcall 2026-11 name of a device", name.as_bytes())])
     }
 }
 

@@ -115,10 +115,22 @@ pub enum SessionCommand {
     Create {
         /// The class.
         class_id: ClassId,
-        /// When it begins.
-        starts_at: DateTime<Utc>,
-        /// When it ends.
-        ends_at: DateTime<Utc>,
+        /// What it should be.
+        #[serde(flatten)]
+        plan: SessionPlan,
+    },
+    /// Change the plan of a session that has not begun.
+    Change {
+        /// The session.
+        session_id: SessionId,
+        /// What it should be.
+        #[serde(flatten)]
+        plan: SessionPlan,
+    },
+    /// Give up a session that has not begun.
+    Cancel {
+        /// The session.
+        session_id: SessionId,
     },
     /// Open it for attendance and show its first code.
     Start {
@@ -129,6 +141,16 @@ pub enum SessionCommand {
     End {
         /// The session.
         session_id: SessionId,
+    },
+    /// Open it again after its end, and take back the absences that the end recorded.
+    Reopen {
+        /// The session.
+        session_id: SessionId,
+        /// Until when, if not until its planned end.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        ends_at: Option<DateTime<Utc>>,
+        /// Why.
+        reason: String,
     },
     /// Replace its code before its time.
     RotateQr {
@@ -163,6 +185,29 @@ pub enum WebhookCommand {
         /// The sequence in FACTS; what comes after it is sent.
         since: u64,
     },
+/// What a session should be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SessionPlan {
+    /// When it begins.
+    pub starts_at: DateTime<Utc>,
+    /// When it ends.
+    pub ends_at: DateTime<Utc>,
+    /// The room; of a new session, absent means the room of its class.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub room: Option<String>,
+    /// Whether another session of the class, or in the room, may take place at the same time.
+    #[serde(default)]
+    pub allow_overlap: bool,
+    /// How long a code is valid, in seconds, if not as long as the class says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub qr_ttl_seconds: Option<i32>,
+}
+
+impl SessionPlan {
+    /// From then to then, and otherwise as its class says.
+    pub fn between(starts_at: DateTime<Utc>, ends_at: DateTime<Utc>) -> Self {
+        Self { starts_at, ends_at, room: None, allow_overlap: false, qr_ttl_seconds: None }
+    }
 }
 
 /// When API keys were last used, to the minute, as one process saw it over a while.

@@ -1,6 +1,6 @@
 //! A QR scan as it was received.
 
-use crate::id::{RequestId, ScanId, UserId};
+use crate::id::{DeviceId, RequestId, ScanId, UserId};
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -26,6 +26,9 @@ pub struct Scan {
     pub user_agent: Option<String>,
     /// Where the phone said it was.
     pub position: Option<Position>,
+    /// The device it came from, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device_id: Option<DeviceId>,
 }
 
 /// A position as a phone reports it (WGS 84).
@@ -37,6 +40,40 @@ pub struct Position {
     pub longitude: f64,
     /// Radius of 68 % confidence in metres, if the phone gave one.
     pub accuracy_m: Option<f64>,
+}
+
+/// What becomes of a scan that is in doubt.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, utoipa::ToSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum OnDoubt {
+    /// It counts, and the doubt is kept with it.
+    #[default]
+    Accept,
+    /// It does not count.
+    Refuse,
+    /// A person decides.
+    Review,
+}
+
+impl OnDoubt {
+    /// Every value.
+    pub const ALL: [OnDoubt; 3] = [OnDoubt::Accept, OnDoubt::Refuse, OnDoubt::Review];
+
+    /// The name on the wire and in the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            OnDoubt::Accept => "accept",
+            OnDoubt::Refuse => "refuse",
+            OnDoubt::Review => "review",
+        }
+    }
+
+    /// Reads the name on the wire.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|rule| rule.as_str() == name)
+    }
 }
 
 /// The secret in a QR code: a UUID v4. `Debug` does not show it.

@@ -86,6 +86,8 @@ pub struct ScanQuestion {
 /// What is known of a scan's code, its session and the student, as of the scan.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ScanContext {
+    /// From when the code is shown.
+    pub valid_from: DateTime<Utc>,
     /// When the code ends.
     pub expires_at: DateTime<Utc>,
     /// Its session.
@@ -94,6 +96,8 @@ pub struct ScanContext {
     pub settings: ClassSettings,
     /// Whether the student was in the class when the code was scanned.
     pub enrolled: bool,
+    /// Whether the class does something against codes that are passed on: see [`crate::protections`].
+    pub protected: bool,
 }
 
 /// What is known of each scan, in their order; `None` where no such code was ever shown. [`crate::sessions::share_of_tokens`]
@@ -110,13 +114,16 @@ pub async fn scan_contexts(
     let times: Vec<DateTime<Utc>> = scans.iter().map(|scan| scan.at).collect();
     let defaults = ClassSettings::default();
     let rows = sqlx::query!(
-        r#"SELECT scan.place AS "place!", q.expires_at, s.id, s.class_id, s.starts_at, s.ends_at, s.state,
-                  s.started_at, s.ended_at,
+        r#"SELECT scan.place AS "place!", q.valid_from, q.expires_at, s.id, s.class_id, s.starts_at, s.ends_at, s.state,
+                  s.started_at, s.reopened_at, s.ended_at, s.qr_ttl_seconds AS session_qr_ttl_seconds,
                   c.late_after_seconds AS "late_after_seconds?", c.qr_ttl_seconds AS "qr_ttl_seconds?",
                   c.certain_is_enough AS "certain_is_enough?", c.votes_wanted AS "votes_wanted?",
                   EXISTS (SELECT 1 FROM enrolments e
                           WHERE e.student_id = scan.student_id AND e.class_id = s.class_id
-                            AND e.valid_from <= scan.at AND (e.valid_to IS NULL OR e.valid_to > scan.at)) AS "enrolled!"
+                            AND e.valid_from <= scan.at AND (e.valid_to IS NULL OR e.valid_to > scan.at)) AS "enrolled!",
+                  EXISTS (SELECT 1 FROM class_protections p
+                          WHERE p.class_id = s.class_id
+                            AND p.valid_from <= scan.at AND (p.valid_to IS NULL OR p.valid_to > scan.at)) AS "protected!"
            FROM UNNEST($1::uuid[], $2::uuid[], $3::timestamptz[]) WITH ORDINALITY
                 AS scan (token, student_id, at, place)
            JOIN qr_tokens q ON q.token = scan.token
@@ -140,7 +147,9 @@ pub async fn scan_contexts(
             state: SessionState::parse(&row.state)
                 .ok_or_else(|| StoreError::corrupt("sessions", "state", &row.state))?,
             started_at: row.started_at,
+            reopened_at: row.reopened_at,
             ended_at: row.ended_at,
+            qr_ttl_seconds: row.session_qr_ttl_seconds,
         };
         let settings = ClassSettings {
             late_after_seconds: row.late_after_seconds.unwrap_or(defaults.late_after_seconds),
@@ -148,8 +157,14 @@ pub async fn scan_contexts(
             certain_is_enough: row.certain_is_enough.unwrap_or(defaults.certain_is_enough),
             votes_wanted: row.votes_wanted.unwrap_or(defaults.votes_wanted),
         };
-        contexts[place] =
-            Some(ScanContext { expires_at: row.expires_at, session, settings, enrolled: row.enrolled });
+        contexts[place] = Some(ScanContext {
+            valid_from: row.valid_from,
+            expires_at: row.expires_at,
+            session,
+            settings,
+            enrolled: row.enrolled,
+            protected: row.protected,
+        });
     }
     Ok(contexts)
 }
@@ -346,6 +361,37 @@ pub async fn without_record(
         at
     );
     Ok(rows.fetch_all(tx).await?.into_iter().map(UserId::from).collect())
+}
+
+/// Takes back the absences that the end of a session recorded, and keeps in their history that they were. Returns how
+/// many. What a person has said stays.
+///
+/// # Errors
+/// When the database does not do it.
+pub async fn withdraw_absences(
+    tx: &mut PgConnection,
+    session: SessionId,
+    cause: Uuid,
+    at: DateTime<Utc>,
+) -> Result<u64, StoreError> {
+    sqlx::query!(
+        "INSERT INTO attendance_history (attendance_id, cause, status, marked_at, evidence, changed_at)
+         SELECT id, $2, status, marked_at, evidence, $3 FROM attendance
+         WHERE session_id = $1 AND status = 'absent' AND evidence = 'none'
+         ON CONFLICT DO NOTHING",
+        session.0,
+        cause,
+        at
+    )
+    .execute(&mut *tx)
+    .await?;
+    let done = sqlx::query!(
+        "DELETE FROM attendance WHERE session_id = $1 AND status = 'absent' AND evidence = 'none'",
+        session.0
+    )
+    .execute(tx)
+    .await?;
+    Ok(done.rows_affected())
 }
 
 /// How many records of a session say what.

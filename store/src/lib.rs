@@ -26,7 +26,9 @@ pub mod organisations;
 pub mod outbox;
 pub mod pages;
 pub mod preferences;
+pub mod protections;
 pub mod provider_visits;
+pub mod qr_codes;
 pub mod reports;
 pub mod session_views;
 pub mod sessions;
@@ -62,6 +64,13 @@ pub enum StoreError {
     #[error("{constraint} is already taken")]
     Taken {
         /// The violated unique constraint.
+        constraint: String,
+    },
+    /// A row that excludes this one exists, such as a session in the same room at the same time; the name is the
+    /// constraint's.
+    #[error("{constraint} excludes it")]
+    Excluded {
+        /// The violated exclusion constraint.
         constraint: String,
     },
     /// A row that this one points to does not exist; the name is the constraint's.
@@ -111,6 +120,7 @@ impl From<sqlx::Error> for StoreError {
         let constraint = database.constraint().unwrap_or("a key").to_owned();
         match database.kind() {
             ErrorKind::UniqueViolation => StoreError::Taken { constraint },
+            ErrorKind::ExclusionViolation => StoreError::Excluded { constraint },
             ErrorKind::ForeignKeyViolation => StoreError::Dangling { constraint },
             _ if database.code().is_some_and(|code| is_transient(&code)) => StoreError::Unavailable(error),
             _ if database.code().is_some_and(|code| is_data_exception(&code)) => StoreError::Unusable(error),

@@ -85,18 +85,24 @@ pub async fn add_votes(tx: &mut PgConnection, session: SessionId, votes: &[Vote]
     Ok(())
 }
 
-/// Forgets the votes of a session from before `at`.
+/// Forgets the votes of a session from `from` on until `to`.
 ///
 /// # Errors
 /// When the database does not do it.
-pub async fn forget_votes_before(
+pub async fn forget_votes(
     tx: &mut PgConnection,
     session: SessionId,
-    at: DateTime<Utc>,
+    from: DateTime<Utc>,
+    to: DateTime<Utc>,
 ) -> Result<(), StoreError> {
-    sqlx::query!("DELETE FROM face_votes WHERE session_id = $1 AND captured_at < $2", session.0, at)
-        .execute(tx)
-        .await?;
+    sqlx::query!(
+        "DELETE FROM face_votes WHERE session_id = $1 AND captured_at >= $2 AND captured_at < $3",
+        session.0,
+        from,
+        to
+    )
+    .execute(tx)
+    .await?;
     Ok(())
 }
 

@@ -24,10 +24,18 @@ pub struct SessionView {
     pub starts_at: DateTime<Utc>,
     /// When it is planned to end.
     pub ends_at: DateTime<Utc>,
+    /// The room, if it has one.
+    pub room: Option<String>,
+    /// Whether another session of the class, or in the room, may take place at the same time.
+    pub allow_overlap: bool,
+    /// How long its codes are valid, in seconds, if not as long as its class says.
+    pub qr_ttl_seconds: Option<i32>,
     /// Where it stands.
     pub state: SessionState,
     /// When it was opened.
     pub started_at: Option<DateTime<Utc>>,
+    /// When it was opened again last, after it had been closed.
+    pub reopened_at: Option<DateTime<Utc>>,
     /// When it was closed.
     pub ended_at: Option<DateTime<Utc>>,
     /// When it was planned.
@@ -54,8 +62,12 @@ struct Row {
     class_id: Uuid,
     starts_at: DateTime<Utc>,
     ends_at: DateTime<Utc>,
+    room: Option<String>,
+    allow_overlap: bool,
+    qr_ttl_seconds: Option<i32>,
     state: String,
     started_at: Option<DateTime<Utc>>,
+    reopened_at: Option<DateTime<Utc>>,
     ended_at: Option<DateTime<Utc>>,
     created_at: DateTime<Utc>,
     attendance_count: i64,
@@ -70,9 +82,13 @@ impl TryFrom<Row> for SessionView {
             class_id: row.class_id.into(),
             starts_at: row.starts_at,
             ends_at: row.ends_at,
+            room: row.room,
+            allow_overlap: row.allow_overlap,
+            qr_ttl_seconds: row.qr_ttl_seconds,
             state: SessionState::parse(&row.state)
                 .ok_or_else(|| StoreError::corrupt("sessions", "state", &row.state))?,
             started_at: row.started_at,
+            reopened_at: row.reopened_at,
             ended_at: row.ended_at,
             created_at: row.created_at,
             attendance_count: row.attendance_count,
@@ -84,7 +100,8 @@ macro_rules! select_sessions {
     ($rest:literal $(, $argument:expr)* $(,)?) => {
         sqlx::query_as!(
             Row,
-            r#"SELECT s.id, s.class_id, s.starts_at, s.ends_at, s.state, s.started_at, s.ended_at, s.created_at,
+            r#"SELECT s.id, s.class_id, s.starts_at, s.ends_at, s.room, s.allow_overlap, s.qr_ttl_seconds, s.state,
+                      s.started_at, s.reopened_at, s.ended_at, s.created_at,
                       (SELECT count(*) FROM attendance a
                        WHERE a.session_id = s.id AND a.status IN ('present', 'late')) AS "attendance_count!"
                FROM sessions s "# + $rest,

@@ -1,5 +1,5 @@
-//! Sessions and their codes, as decisions about them read and change them. Written by the attendance worker only; what
-//! the api shows of them is in `session_views`.
+//! Sessions as decisions about them read and change them. Written by the attendance worker only; their codes are in
+//! `qr_codes`, and what the api shows of them is in `session_views`.
 //!
 //! A session's row is the lock of everything that hangs on its span: whoever records attendance holds it shared,
 //! whoever starts or ends the session holds it alone, so a mark and the end of its session never cross.
@@ -8,8 +8,8 @@ use crate::StoreError;
 use chrono::{DateTime, TimeDelta, Utc};
 use rollcall_schemas::{
     fact::SessionState,
-    id::{CameraId, ClassId, QrTokenId, SessionId},
-    scan::QrToken,
+    id::{CameraId, ClassId, RequestId, SessionId, UserId},
+    request::SessionPlan,
 };
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
@@ -29,23 +29,40 @@ pub struct Session {
     pub state: SessionState,
     /// When it was opened.
     pub started_at: Option<DateTime<Utc>>,
+    /// When it was opened again last, after it had been closed.
+    pub reopened_at: Option<DateTime<Utc>>,
     /// When it was closed.
     pub ended_at: Option<DateTime<Utc>>,
+    /// How long its codes are valid, in seconds, if not as long as its class says.
+    pub qr_ttl_seconds: Option<i32>,
 }
 
-/// A code that a session shows, or showed.
+/// What became of a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct QrCode {
-    /// The id, which may be told.
-    pub id: QrTokenId,
+pub enum Planned {
+    /// It is there.
+    Added,
+    /// A session of that id was there already; it stays as it is.
+    Known,
+    /// It is not there, as this one of the same class or room takes place at the same time.
+    Overlaps(Session),
+}
+
+/// Why a session was closed for a while.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pause {
+    /// The request that opened it again.
+    pub request_id: RequestId,
     /// The session.
     pub session_id: SessionId,
-    /// The secret that the image carries.
-    pub token: QrToken,
-    /// From when it is valid.
-    pub valid_from: DateTime<Utc>,
-    /// Until when it is valid.
-    pub expires_at: DateTime<Utc>,
+    /// When it was closed.
+    pub closed_at: DateTime<Utc>,
+    /// When it was opened again.
+    pub reopened_at: DateTime<Utc>,
+    /// By whom.
+    pub reopened_by: UserId,
+    /// Why.
+    pub reason: String,
 }
 
 pub(crate) struct SessionRow {
@@ -55,7 +72,9 @@ pub(crate) struct SessionRow {
     pub(crate) ends_at: DateTime<Utc>,
     pub(crate) state: String,
     pub(crate) started_at: Option<DateTime<Utc>>,
+    pub(crate) reopened_at: Option<DateTime<Utc>>,
     pub(crate) ended_at: Option<DateTime<Utc>>,
+    pub(crate) qr_ttl_seconds: Option<i32>,
 }
 
 impl TryFrom<SessionRow> for Session {
@@ -70,28 +89,10 @@ impl TryFrom<SessionRow> for Session {
             state: SessionState::parse(&row.state)
                 .ok_or_else(|| StoreError::corrupt("sessions", "state", &row.state))?,
             started_at: row.started_at,
+            reopened_at: row.reopened_at,
             ended_at: row.ended_at,
+            qr_ttl_seconds: row.qr_ttl_seconds,
         })
-    }
-}
-
-struct CodeRow {
-    id: Uuid,
-    session_id: Uuid,
-    token: Uuid,
-    valid_from: DateTime<Utc>,
-    expires_at: DateTime<Utc>,
-}
-
-impl From<CodeRow> for QrCode {
-    fn from(row: CodeRow) -> Self {
-        Self {
-            id: row.id.into(),
-            session_id: row.session_id.into(),
-            token: QrToken(row.token),
-            valid_from: row.valid_from,
-            expires_at: row.expires_at,
-        }
     }
 }
 
@@ -99,32 +100,118 @@ macro_rules! select_sessions {
     ($rest:literal $(, $argument:expr)* $(,)?) => {
         sqlx::query_as!(
             SessionRow,
-            "SELECT s.id, s.class_id, s.starts_at, s.ends_at, s.state, s.started_at, s.ended_at FROM sessions s " + $rest,
+            "SELECT s.id, s.class_id, s.starts_at, s.ends_at, s.state, s.started_at, s.reopened_at, s.ended_at,
+                    s.qr_ttl_seconds FROM sessions s " + $rest,
             $($argument),*
         )
     };
 }
 
-/// Adds a planned session.
+/// Adds a planned session, unless one of its class or in its room is in the way.
 ///
 /// # Errors
 /// [`StoreError::Dangling`] when there is no such class, or when the database does not do it.
 pub async fn plan(
     tx: &mut PgConnection,
-    session: &Session,
+    (id, class_id): (SessionId, ClassId),
+    plan: &SessionPlan,
     created_at: DateTime<Utc>,
-) -> Result<(), StoreError> {
-    sqlx::query!(
-        "INSERT INTO sessions (id, class_id, starts_at, ends_at, state, created_at) VALUES ($1, $2, $3, $4, $5, $6)",
-        session.id.0,
-        session.class_id.0,
-        session.starts_at,
-        session.ends_at,
-        session.state.as_str(),
+) -> Result<Planned, StoreError> {
+    let done = sqlx::query!(
+        "INSERT INTO sessions (id, class_id, starts_at, ends_at, room, allow_overlap, qr_ttl_seconds, state, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, 'scheduled', $8)
+         ON CONFLICT DO NOTHING",
+        id.0,
+        class_id.0,
+        plan.starts_at,
+        plan.ends_at,
+        plan.room,
+        plan.allow_overlap,
+        plan.qr_ttl_seconds,
         created_at
+    )
+    .execute(&mut *tx)
+    .await?;
+    if done.rows_affected() == 1 {
+        return Ok(Planned::Added);
+    }
+    let other = in_the_way(tx, (id, class_id), plan).await?;
+    Ok(other.map_or(Planned::Known, Planned::Overlaps))
+}
+
+/// The first session that `plan` would overlap: of the same class or in the same room, whatever case the room is
+/// written in. None where either says that it may.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn in_the_way(
+    tx: &mut PgConnection,
+    (id, class_id): (SessionId, ClassId),
+    plan: &SessionPlan,
+) -> Result<Option<Session>, StoreError> {
+    if plan.allow_overlap {
+        return Ok(None);
+    }
+    let row = select_sessions!(
+        "JOIN (SELECT id FROM sessions
+               WHERE class_id = $2 AND NOT allow_overlap AND state <> 'cancelled'
+                 AND tstzrange(starts_at, greatest(starts_at, coalesce(ended_at, ends_at))) && tstzrange($4, $5)
+               UNION
+               SELECT id FROM sessions
+               WHERE lower(room) = lower($3) AND room IS NOT NULL AND NOT allow_overlap AND state <> 'cancelled'
+                 AND tstzrange(starts_at, greatest(starts_at, coalesce(ended_at, ends_at))) && tstzrange($4, $5)
+              ) other ON other.id = s.id
+         WHERE s.id <> $1 ORDER BY s.starts_at, s.id LIMIT 1",
+        id.0,
+        class_id.0,
+        plan.room,
+        plan.starts_at,
+        plan.ends_at
+    );
+    row.fetch_optional(tx).await?.map(Session::try_from).transpose()
+}
+
+/// The plan of a session, as it was last changed.
+///
+/// # Errors
+/// When the database does not answer, or there is no such session.
+pub async fn plan_of(tx: &mut PgConnection, id: SessionId) -> Result<SessionPlan, StoreError> {
+    let plan = sqlx::query_as!(
+        SessionPlan,
+        "SELECT starts_at, ends_at, room, allow_overlap, qr_ttl_seconds FROM sessions WHERE id = $1",
+        id.0
+    );
+    Ok(plan.fetch_one(tx).await?)
+}
+
+/// Changes the plan of a session, which is scheduled from then on.
+///
+/// # Errors
+/// [`StoreError::Excluded`] when somebody else has just planned a session that is in the way, or when the database does
+/// not do it.
+pub async fn change_plan(tx: &mut PgConnection, id: SessionId, plan: &SessionPlan) -> Result<(), StoreError> {
+    sqlx::query!(
+        "UPDATE sessions SET state = 'scheduled', starts_at = $2, ends_at = $3, room = $4, allow_overlap = $5,
+             qr_ttl_seconds = $6
+         WHERE id = $1",
+        id.0,
+        plan.starts_at,
+        plan.ends_at,
+        plan.room,
+        plan.allow_overlap,
+        plan.qr_ttl_seconds
     )
     .execute(tx)
     .await?;
+    Ok(())
+}
+
+/// Gives up a session.
+///
+/// # Errors
+/// When the database does not do it.
+pub async fn cancel(tx: &mut PgConnection, id: SessionId) -> Result<(), StoreError> {
+    sqlx::query!("UPDATE sessions SET state = 'cancelled' WHERE id = $1", id.0).execute(tx).await?;
     Ok(())
 }
 
@@ -178,9 +265,12 @@ pub async fn share_in_view(
     let rows = select_sessions!(
         "JOIN class_cameras c ON c.class_id = s.class_id
          WHERE c.camera_id = $1 AND c.valid_from <= $2 AND (c.valid_to IS NULL OR c.valid_to > $2)
+           AND s.state <> 'cancelled'
            AND (s.started_at <= $2
                 OR s.started_at IS NULL AND s.starts_at <= $2 + make_interval(secs => $3::double precision))
            AND coalesce(s.ended_at, s.ends_at) > $2
+           AND NOT EXISTS (SELECT 1 FROM session_pauses p
+                           WHERE p.session_id = s.id AND p.closed_at <= $2 AND p.reopened_at > $2)
          ORDER BY s.id FOR SHARE OF s",
         camera.0,
         at,
@@ -229,6 +319,50 @@ pub async fn end(tx: &mut PgConnection, id: SessionId, at: DateTime<Utc>) -> Res
     Ok(())
 }
 
+/// Opens a closed session again until `ends_at`. What happened between its end and now does not count: codes and looks
+/// are the caller's to deal with.
+///
+/// # Errors
+/// [`StoreError::Excluded`] when somebody else has just planned a session that is in the way, or when the database does
+/// not do it.
+pub async fn reopen(tx: &mut PgConnection, pause: &Pause, ends_at: DateTime<Utc>) -> Result<(), StoreError> {
+    sqlx::query!(
+        "INSERT INTO session_pauses (request_id, session_id, closed_at, reopened_at, reopened_by, reason)
+         VALUES ($1, $2, $3, $4, $5, $6)",
+        pause.request_id.0,
+        pause.session_id.0,
+        pause.closed_at,
+        pause.reopened_at,
+        pause.reopened_by.0,
+        pause.reason
+    )
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query!(
+        "UPDATE sessions SET state = 'active', ended_at = NULL, reopened_at = $2, ends_at = $3 WHERE id = $1",
+        pause.session_id.0,
+        pause.reopened_at,
+        ends_at
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// When and why a session was closed for a while, in order.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn pauses(conn: &mut PgConnection, id: SessionId) -> Result<Vec<Pause>, StoreError> {
+    let rows = sqlx::query_as!(
+        Pause,
+        "SELECT request_id, session_id, closed_at, reopened_at, reopened_by, reason FROM session_pauses
+         WHERE session_id = $1 ORDER BY closed_at, reopened_at",
+        id.0
+    );
+    Ok(rows.fetch_all(conn).await?)
+}
+
 /// Makes the planned sessions pending that begin at `starting` or before. Returns how many there were.
 ///
 /// # Errors
@@ -241,92 +375,4 @@ pub async fn announce(pool: &PgPool, starting: DateTime<Utc>) -> Result<u64, Sto
     .execute(pool)
     .await?;
     Ok(done.rows_affected())
-}
-
-/// The newest code of a session.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn newest_code(tx: &mut PgConnection, session: SessionId) -> Result<Option<QrCode>, StoreError> {
-    let row = sqlx::query_as!(
-        CodeRow,
-        "SELECT id, session_id, token, valid_from, expires_at FROM qr_tokens
-         WHERE session_id = $1 ORDER BY valid_from DESC LIMIT 1",
-        session.0
-    );
-    Ok(row.fetch_optional(tx).await?.map(QrCode::from))
-}
-
-/// Adds a code. `false` when there is one of that id already.
-///
-/// # Errors
-/// When the database does not do it.
-pub async fn add_code(tx: &mut PgConnection, code: &QrCode) -> Result<bool, StoreError> {
-    let done = sqlx::query!(
-        "INSERT INTO qr_tokens (id, session_id, token, valid_from, expires_at) VALUES ($1, $2, $3, $4, $5)
-         ON CONFLICT (id) DO NOTHING",
-        code.id.0,
-        code.session_id.0,
-        code.token.0,
-        code.valid_from,
-        code.expires_at
-    )
-    .execute(tx)
-    .await?;
-    Ok(done.rows_affected() == 1)
-}
-
-/// Ends the validity of a session's codes at `at`, where it is not over before.
-///
-/// # Errors
-/// When the database does not do it.
-pub async fn retire_codes(
-    tx: &mut PgConnection,
-    session: SessionId,
-    at: DateTime<Utc>,
-) -> Result<(), StoreError> {
-    sqlx::query!(
-        "UPDATE qr_tokens SET expires_at = greatest(valid_from, $2) WHERE session_id = $1 AND expires_at > $2",
-        session.0,
-        at
-    )
-    .execute(tx)
-    .await?;
-    Ok(())
-}
-
-/// An active session whose code is about to end.
-#[derive(Clone, Copy, Debug)]
-pub struct DueCode {
-    /// The session.
-    pub session_id: SessionId,
-    /// Its class.
-    pub class_id: ClassId,
-    /// When the session ends by itself.
-    pub ends_at: DateTime<Utc>,
-    /// When its newest code ends.
-    pub expires_at: DateTime<Utc>,
-}
-
-/// The active sessions whose newest code ends at `by` or before, with that code held, so that one process at a time
-/// replaces it.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn lock_due_codes(
-    tx: &mut PgConnection,
-    by: DateTime<Utc>,
-    limit: i64,
-) -> Result<Vec<DueCode>, StoreError> {
-    let rows = sqlx::query_as!(
-        DueCode,
-        "SELECT s.id AS session_id, s.class_id, s.ends_at, q.expires_at
-         FROM sessions s JOIN qr_tokens q ON q.session_id = s.id
-         WHERE s.state = 'active' AND q.expires_at <= $1 AND q.expires_at < s.ends_at
-           AND NOT EXISTS (SELECT 1 FROM qr_tokens n WHERE n.session_id = s.id AND n.valid_from > q.valid_from)
-         ORDER BY q.expires_at LIMIT $2 FOR UPDATE OF q SKIP LOCKED",
-        by,
-        limit
-    );
-    Ok(rows.fetch_all(tx).await?)
 }

@@ -50,6 +50,11 @@ async fn examples(test: &TestApi) -> Vec<Example> {
     let new_session = json!({
         "classId": class, "startTime": "2026-03-02T10:00:00Z", "endTime": "2026-03-02T11:00:00Z",
     });
+    let cancelled = json!({
+        "classId": class, "startTime": "2026-03-02T12:00:00Z", "endTime": "2026-03-02T13:00:00Z",
+    });
+    let cancelled = teacher.post("/api/v1/sessions", &cancelled).await;
+    let cancelled = cancelled.data()["session"]["id"].as_str().unwrap().to_owned();
     let new_key = json!({ "name": "Timetable", "scopes": ["people:read"] });
     let made = admin.post("/api/v1/api-keys", &new_key).await;
     let integration = made.data()["keyId"].as_str().unwrap().to_owned();
@@ -136,9 +141,17 @@ async fn examples(test: &TestApi) -> Vec<Example> {
         example(("DELETE", "/api/v1/api-keys/{keyId}"), &admin, &[&integration], json!({})),
         example(("DELETE", "/api/v1/cameras/{id}"), &admin, &[&camera], json!({})),
         example(("POST", "/api/v1/sessions"), &teacher, &[], new_session),
+        example(("PUT", "/api/v1/sessions/{id}"), &teacher, &[&school.session], json!({ "room": "B 12" })),
+        example(("DELETE", "/api/v1/sessions/{id}"), &teacher, &[&cancelled], json!({})),
         example(("PUT", "/api/v1/sessions/{id}/start"), &teacher, &[&school.session], json!({})),
         example(("POST", "/api/v1/sessions/{id}/qr"), &teacher, &[&school.session], json!({})),
         example(("PUT", "/api/v1/sessions/{id}/end"), &teacher, &[&school.session], json!({})),
+        example(
+            ("PUT", "/api/v1/sessions/{id}/reopen"),
+            &teacher,
+            &[&school.session],
+            json!({ "reason": "closed by mistake" }),
+        ),
         example(("POST", "/api/v1/admin/config-org"), &admin, &[], json!({ "locale": "de-AT" })),
         example(("PATCH", "/api/v1/admin/config-org"), &admin, &[], json!({ "timeZone": "Europe/Vienna" })),
         example(("POST", "/api/v1/admin/system-config"), &admin, &[], json!({ "lockSeconds": 60 })),
@@ -148,6 +161,7 @@ async fn examples(test: &TestApi) -> Vec<Example> {
         example(("POST", "/api/v1/users/{id}/restore"), &admin, &[&other], json!({})),
         example(("DELETE", "/api/v1/users/{id}"), &admin, &[&school.operator], json!({})),
         example(("DELETE", "/api/v1/classes/{id}"), &teacher, &[&class], json!({})),
+        example(("POST", "/api/v1/classes/{id}/restore"), &teacher, &[&class], json!({})),
     ]
 }
 

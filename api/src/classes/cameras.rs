@@ -1,6 +1,6 @@
 //! `PUT` and `DELETE /classes/{id}/cameras/{cameraId}`: which cameras look at a class.
 
-use super::find;
+use super::find_current;
 use crate::{
     audit::{Act, Audit},
     cameras,
@@ -37,7 +37,7 @@ pub(crate) struct ClassCamerasData {
     ),
     responses(
         (status = 200, description = "The cameras of the class", body = SuccessEnvelope<ClassCamerasData>),
-        (status = 409, description = "`CONFLICT`: it looks at the class already", body = ErrorEnvelope),
+        (status = 409, description = "`CONFLICT`: the class is archived", body = ErrorEnvelope),
     )
 )]
 pub(crate) async fn add_class_camera(
@@ -46,7 +46,7 @@ pub(crate) async fn add_class_camera(
     Path((class_id, camera_id)): Path<(ClassId, CameraId)>,
 ) -> Reply<ClassCamerasData> {
     let mut tx = api.begin().await?;
-    find(&mut tx, class_id).await?;
+    find_current(&mut tx, class_id).await?;
     cameras::find(&mut tx, camera_id).await?;
     classes::add_camera(&mut tx, class_id, camera_id, api.clock().now()).await?;
     let added = json!({ "cameraId": camera_id });

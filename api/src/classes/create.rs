@@ -1,6 +1,6 @@
 //! `POST /classes`.
 
-use super::{ClassBody, ClassData, find, must_teach};
+use super::{ClassBody, ClassData, find, must_teach, room};
 use crate::{
     admin::OrganisationConfig,
     audit::{Act, Audit},
@@ -39,6 +39,9 @@ pub(crate) struct NewClassBody {
     /// The most students it takes.
     #[garde(range(min = 1))]
     capacity: Option<i32>,
+    /// Where it usually meets: its sessions do, unless they say otherwise.
+    #[garde(length(chars, max = 100))]
+    room: Option<String>,
 }
 
 /// Add a class.
@@ -69,6 +72,7 @@ pub(crate) async fn create_class(
         description: new.description,
         teacher_id,
         capacity: new.capacity,
+        room: new.room.as_deref().and_then(room),
         created_at: api.clock().now(),
     };
     classes::create(&mut tx, &class).await?;

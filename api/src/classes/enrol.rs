@@ -1,6 +1,6 @@
 //! `POST /classes/{id}/enroll`, and what enrolling somebody takes.
 
-use super::{EnrolmentBody, EnrolmentData, find};
+use super::{EnrolmentBody, EnrolmentData, find_current};
 use crate::{
     audit::{Act, Audit},
     error::ApiError,
@@ -25,7 +25,7 @@ use serde_json::json;
     params(("id" = Uuid, Path, description = "The class")),
     responses(
         (status = 201, description = "Enrolled", body = SuccessEnvelope<EnrolmentData>),
-        (status = 409, description = "`CLASS_FULL`, or `CONFLICT`: enrolled already, or the class does not take place", body = ErrorEnvelope),
+        (status = 409, description = "`CLASS_FULL`, or `CONFLICT`: enrolled already, or the class does not take place or is archived", body = ErrorEnvelope),
     )
 )]
 pub(crate) async fn enrol_oneself(
@@ -48,7 +48,7 @@ pub(super) async fn enrol(
     let now = api.clock().now();
     let mut tx = api.begin().await?;
     classes::lock(&mut tx, class_id).await?;
-    let class = find(&mut tx, class_id).await?;
+    let class = find_current(&mut tx, class_id).await?;
     if !class.is_active {
         return Err(Problem::conflict("the class does not take place at present").into());
     }

@@ -5,6 +5,8 @@ mod create;
 mod enrol;
 mod list;
 mod one;
+mod protections;
+mod restore;
 mod settings;
 mod students;
 
@@ -28,7 +30,8 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 pub(crate) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::default()
         .routes(caching::of_classes(routes!(list::list_classes, create::create_class)))
-        .routes(routes!(one::get_class, one::update_class, one::delete_class))
+        .routes(routes!(one::get_class, one::update_class, one::archive_class))
+        .routes(routes!(restore::restore_class))
         .routes(routes!(settings::get_settings, settings::update_settings))
         .routes(routes!(enrol::enrol_oneself))
         .routes(caching::of_enrolments(routes!(students::list_class_students, students::add_class_student)))
@@ -50,7 +53,11 @@ pub(crate) struct ClassBody {
     teacher_name: String,
     /// The most students it takes; null when not limited.
     capacity: Option<i32>,
+    /// Where it usually meets.
+    room: Option<String>,
     is_active: bool,
+    /// Since when it is archived; null while it is not.
+    archived_at: Option<DateTime<Utc>>,
     /// How many students are enrolled now.
     student_count: i64,
     created_at: DateTime<Utc>,
@@ -67,7 +74,9 @@ impl From<Class> for ClassBody {
             teacher_id: class.teacher_id,
             teacher_name: class.teacher_name,
             capacity: class.capacity,
+            room: class.room,
             is_active: class.is_active,
+            archived_at: class.archived_at,
             student_count: class.student_count,
             created_at: class.created_at,
             updated_at: class.updated_at,
@@ -121,9 +130,23 @@ pub(crate) struct EnrolmentData {
     enrollment: EnrolmentBody,
 }
 
-/// A class that must exist.
+/// A class that must exist; its history is read in the archive, too.
 pub(crate) async fn find(db: &mut PgConnection, id: ClassId) -> Result<Class, ApiError> {
     Ok(classes::find(db, id).await?.ok_or_else(|| Problem::not_found("class"))?)
+}
+
+/// A class that must exist and may change: not one in the archive.
+async fn find_current(db: &mut PgConnection, id: ClassId) -> Result<Class, ApiError> {
+    let class = find(db, id).await?;
+    match class.archived_at {
+        None => Ok(class),
+        Some(_) => Err(Problem::conflict("the class is archived: take it back first").into()),
+    }
+}
+
+/// The name of a room as it is kept: without the blanks around it; a blank one is none.
+pub(crate) fn room(name: &str) -> Option<String> {
+    Some(name.trim()).filter(|name| !name.is_empty()).map(str::to_owned)
 }
 
 /// Refuses somebody who is no teacher.

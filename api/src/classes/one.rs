@@ -1,9 +1,9 @@
-//! `GET`, `PUT` and `DELETE /classes/{id}`.
+//! `GET`, `PUT` and `DELETE /classes/{id}`: read, change and archive.
 
-use super::{ClassBody, ClassData, find, must_teach, settings::SettingsBody};
+use super::{ClassBody, ClassData, find, find_current, must_teach, room, settings::SettingsBody};
 use crate::{
     audit::{Act, Audit},
-    extract::{Body, Caller},
+    extract::{Body, Caller, nullable},
     reply::Reply,
     state::Api,
 };
@@ -60,9 +60,14 @@ pub(crate) struct ClassChangeBody {
     #[garde(skip)]
     #[schema(value_type = Option<Uuid>)]
     teacher_id: Option<UserId>,
-    /// The most students it takes; those who are in it stay.
+    /// The most students it takes; those who are in it stay. Null is no limit.
     #[garde(range(min = 1))]
-    capacity: Option<i32>,
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<i32>)]
+    capacity: Option<Option<i32>>,
+    /// Where it usually meets; empty is nowhere in particular. Sessions that are planned already stay where they are.
+    #[garde(length(chars, max = 100))]
+    room: Option<String>,
     /// Whether it takes place at present.
     #[garde(skip)]
     is_active: Option<bool>,
@@ -77,7 +82,7 @@ pub(crate) struct ClassChangeBody {
     request_body = ClassChangeBody,
     responses(
         (status = 200, description = "The class as changed", body = SuccessEnvelope<ClassData>),
-        (status = 409, description = "`CONFLICT`: the code is taken", body = ErrorEnvelope),
+        (status = 409, description = "`CONFLICT`: the code is taken, or the class is archived", body = ErrorEnvelope),
     )
 )]
 pub(crate) async fn update_class(
@@ -88,7 +93,7 @@ pub(crate) async fn update_class(
     Body(change): Body<ClassChangeBody>,
 ) -> Reply<ClassData> {
     let mut tx = api.begin().await?;
-    let before = ClassBody::from(find(&mut tx, id).await?);
+    let before = ClassBody::from(find_current(&mut tx, id).await?);
     if let Some(teacher_id) = change.teacher_id {
         if caller.as_teacher().is_some_and(|own| own != teacher_id) {
             return Err(Problem::forbidden("only an administrator gives a class to another teacher").into());
@@ -101,6 +106,7 @@ pub(crate) async fn update_class(
         description: change.description,
         teacher_id: change.teacher_id,
         capacity: change.capacity,
+        room: change.room.as_deref().map(room),
         is_active: change.is_active,
     };
     classes::update(&mut tx, id, &change, api.clock().now()).await?;
@@ -110,25 +116,40 @@ pub(crate) async fn update_class(
     Ok(Success::ok(ClassData { class }))
 }
 
-/// Delete a class.
+/// A class that is archived.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ArchivedClass {
+    class: ClassBody,
+    /// What was done, and how it is undone.
+    message: &'static str,
+}
+
+/// Archive a class.
 ///
-/// Its sessions and records stay; its cameras look at it no longer.
+/// Nothing is lost: its students, sessions and records can be read, and it can be taken back. Until then it is no longer
+/// among the classes, takes no students and no sessions, and its cameras look at it no longer.
 #[utoipa::path(
     delete,
     path = "/api/v1/classes/{id}",
     tag = "classes",
     params(("id" = Uuid, Path, description = "The class")),
-    responses((status = 200, description = "The class as it was", body = SuccessEnvelope<ClassData>))
+    responses(
+        (status = 200, description = "The class in the archive", body = SuccessEnvelope<ArchivedClass>),
+        (status = 409, description = "`CONFLICT`: it is there already", body = ErrorEnvelope),
+    )
 )]
-pub(crate) async fn delete_class(
+pub(crate) async fn archive_class(
     State(api): State<Api>,
     audit: Audit,
     Path(id): Path<ClassId>,
-) -> Reply<ClassData> {
+) -> Reply<ArchivedClass> {
     let mut tx = api.begin().await?;
+    classes::lock(&mut tx, id).await?;
+    let before = ClassBody::from(find_current(&mut tx, id).await?);
+    classes::archive(&mut tx, id, api.clock().now()).await?;
     let class = ClassBody::from(find(&mut tx, id).await?);
-    classes::delete(&mut tx, id, api.clock().now()).await?;
-    audit.record(&mut tx, Act::of("class.deleted", id).before(&class)).await?;
+    audit.record(&mut tx, Act::of("class.archived", id).before(&before).after(&class)).await?;
     api.commit(tx, vec![]).await?;
-    Ok(Success::new(http::StatusCode::OK, "CLASS_DELETED", ClassData { class }))
+    let message = "the class is in the archive; POST to its path with /restore takes it back";
+    Ok(Success::new(http::StatusCode::OK, "CLASS_ARCHIVED", ArchivedClass { class, message }))
 }

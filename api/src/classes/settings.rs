@@ -1,6 +1,9 @@
 //! `GET` and `PUT /classes/{id}/settings`: the rules that decisions about a class read, as of the event.
 
-use super::find;
+use super::{
+    find, find_current,
+    protections::{ProtectionsBody, ProtectionsChange},
+};
 use crate::{
     audit::{Act, Audit},
     extract::Body,
@@ -10,8 +13,11 @@ use crate::{
 use axum::extract::State;
 use garde::Validate;
 use rollcall_schemas::id::ClassId;
-use rollcall_service::http::{Path, Success, SuccessEnvelope};
-use rollcall_store::classes::{self, ClassSettings};
+use rollcall_service::http::{ErrorEnvelope, Path, Success, SuccessEnvelope};
+use rollcall_store::{
+    classes::{self, ClassSettings},
+    protections,
+};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -44,6 +50,22 @@ impl From<ClassSettings> for SettingsBody {
 #[derive(Serialize, ToSchema)]
 pub(crate) struct SettingsData {
     settings: SettingsBody,
+    protections: ProtectionsBody,
+}
+
+/// All of it as the audit keeps it: field by field.
+#[derive(Serialize)]
+struct Rules<'a> {
+    #[serde(flatten)]
+    settings: &'a SettingsBody,
+    #[serde(flatten)]
+    protections: &'a ProtectionsBody,
+}
+
+impl SettingsData {
+    fn rules(&self) -> Rules<'_> {
+        Rules { settings: &self.settings, protections: &self.protections }
+    }
 }
 
 /// Read the present rules of a class.
@@ -57,8 +79,10 @@ pub(crate) struct SettingsData {
 pub(crate) async fn get_settings(State(api): State<Api>, Path(id): Path<ClassId>) -> Reply<SettingsData> {
     let mut db = api.connection().await?;
     find(&mut db, id).await?;
-    let settings = classes::settings(&mut db, id, api.clock().now()).await?;
-    Ok(Success::ok(SettingsData { settings: settings.into() }))
+    let now = api.clock().now();
+    let settings = classes::settings(&mut db, id, now).await?.into();
+    let protections = ProtectionsBody::from(&protections::of_class(&mut db, id, now).await?);
+    Ok(Success::ok(SettingsData { settings, protections }))
 }
 
 /// What changes about the rules; what is absent stays.
@@ -78,6 +102,9 @@ pub(crate) struct SettingsChange {
     /// Otherwise this many confident sightings, in different frames, are wanted.
     #[garde(range(min = 1, max = 100))]
     votes_wanted: Option<i32>,
+    /// What the class does against codes that are passed on. It holds from the next scan on.
+    #[garde(dive)]
+    protections: Option<ProtectionsChange>,
 }
 
 /// Change the rules of a class from now on. What happened before is still decided by the rules of then.
@@ -87,7 +114,10 @@ pub(crate) struct SettingsChange {
     tag = "classes",
     params(("id" = Uuid, Path, description = "The class")),
     request_body = SettingsChange,
-    responses((status = 200, description = "The rules as changed", body = SuccessEnvelope<SettingsData>))
+    responses(
+        (status = 200, description = "The rules as changed", body = SuccessEnvelope<SettingsData>),
+        (status = 409, description = "`CONFLICT`: the class is archived", body = ErrorEnvelope),
+    )
 )]
 pub(crate) async fn update_settings(
     State(api): State<Api>,
@@ -98,7 +128,7 @@ pub(crate) async fn update_settings(
     let now = api.clock().now();
     let mut tx = api.begin().await?;
     classes::lock(&mut tx, id).await?;
-    find(&mut tx, id).await?;
+    find_current(&mut tx, id).await?;
     let present = classes::settings(&mut tx, id, now).await?;
     let settings = ClassSettings {
         late_after_seconds: change.late_after_seconds.unwrap_or(present.late_after_seconds),
@@ -107,8 +137,19 @@ pub(crate) async fn update_settings(
         votes_wanted: change.votes_wanted.unwrap_or(present.votes_wanted),
     };
     classes::set_settings(&mut tx, id, settings, now).await?;
-    let (before, settings) = (SettingsBody::from(present), SettingsBody::from(settings));
-    audit.record(&mut tx, Act::of("class.rules_changed", id).before(&before).after(&settings)).await?;
+    let protected = protections::of_class(&mut tx, id, now).await?;
+    let before = SettingsData { settings: present.into(), protections: (&protected).into() };
+    let protected = match change.protections {
+        Some(change) => {
+            let changed = change.apply(protected)?;
+            protections::set(&mut tx, id, &changed, now).await?;
+            changed
+        }
+        None => protected,
+    };
+    let after = SettingsData { settings: settings.into(), protections: (&protected).into() };
+    let act = Act::of("class.rules_changed", id).before(&before.rules()).after(&after.rules());
+    audit.record(&mut tx, act).await?;
     api.commit(tx, vec![]).await?;
-    Ok(Success::ok(SettingsData { settings }))
+    Ok(Success::ok(after))
 }

@@ -94,7 +94,7 @@ pub(crate) struct AddStudent {
     request_body = AddStudent,
     responses(
         (status = 201, description = "Enrolled", body = SuccessEnvelope<EnrolmentData>),
-        (status = 409, description = "`CLASS_FULL`, or `CONFLICT`: enrolled already, or the class does not take place", body = ErrorEnvelope),
+        (status = 409, description = "`CLASS_FULL`, or `CONFLICT`: enrolled already, or the class does not take place or is archived", body = ErrorEnvelope),
     )
 )]
 pub(crate) async fn add_class_student(

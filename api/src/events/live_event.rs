@@ -110,6 +110,11 @@ impl LiveEvent {
 pub(super) fn is_for_the_class(event: &FactEvent) -> bool {
     matches!(
         event,
-        FactEvent::SessionStarted { .. } | FactEvent::SessionEnded { .. } | FactEvent::QrRotated { .. }
+        FactEvent::SessionStarted { .. }
+            | FactEvent::SessionEnded { .. }
+            | FactEvent::SessionReopened { .. }
+            | FactEvent::SessionChanged { .. }
+            | FactEvent::SessionCancelled { .. }
+            | FactEvent::QrRotated { .. }
     )
 }

@@ -1,9 +1,7 @@
-//! `POST /sessions`, `PUT /sessions/{id}/start` and `PUT /sessions/{id}/end`: asked of the attendance worker.
+//! `POST /sessions`, `PUT /sessions/{id}/start` and `PUT /sessions/{id}/end`, and how the attendance worker is asked to
+//! change a session.
 
-use super::{
-    SessionBody, SessionData, find,
-    qr::{CodeBody, CodeData},
-};
+use super::{SessionBody, SessionData, find, qr::CodeData};
 use crate::{
     access::owns_class,
     ask::{Asked, IdempotencyKey, Pending, mismatched, trace_headers},
@@ -24,7 +22,7 @@ use rollcall_schemas::{
     header::REQUEST_ID,
     id::{ClassId, SessionId},
     outcome::{Answer, SessionAnswer},
-    request::{SessionCommand, SessionRequest},
+    request::{SessionCommand, SessionPlan, SessionRequest},
     subject::{self, RequestKind},
     to_micros,
 };
@@ -41,7 +39,7 @@ const MAX_DISTANCE: TimeDelta = TimeDelta::days(365);
 /// A session to be planned.
 #[derive(Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schema(example = json!({ "classId": "7d6a2f0e-5b1c-4e8a-9f43-1c2b3a4d5e6f", "startTime": "2026-11-20T09:00:00Z", "endTime": "2026-11-20T09:45:00Z" }))]
+#[schema(example = json!({ "classId": "7d6a2f0e-5b1c-4e8a-9f43-1c2b3a4d5e6f", "startTime": "2026-11-20T09:00:00Z", "endTime": "2026-11-20T09:45:00Z", "room": "B 12" }))]
 pub(crate) struct NewSession {
     /// The class.
     #[garde(skip)]
@@ -53,9 +51,19 @@ pub(crate) struct NewSession {
     /// When it ends: after it begins, by at most 24 hours.
     #[garde(custom(|end: &DateTime<Utc>, _: &()| ends_well(*end, self.start_time)))]
     end_time: DateTime<Utc>,
+    /// The room; absent means the room of the class.
+    #[garde(length(chars, max = 100))]
+    room: Option<String>,
+    /// Whether another session of the class, or in the room, may take place at the same time.
+    #[garde(skip)]
+    #[serde(default)]
+    allow_overlap: bool,
+    /// How long its codes are valid, in seconds, if not as long as the class says.
+    #[garde(range(min = 2, max = 86_400))]
+    qr_ttl_seconds: Option<i32>,
 }
 
-fn ends_well(end: DateTime<Utc>, start: DateTime<Utc>) -> garde::Result {
+pub(super) fn ends_well(end: DateTime<Utc>, start: DateTime<Utc>) -> garde::Result {
     if end <= start {
         return Err(garde::Error::new("must be after startTime"));
     }
@@ -69,7 +77,7 @@ fn ends_well(end: DateTime<Utc>, start: DateTime<Utc>) -> garde::Result {
 }
 
 /// Refuses a year mistyped, which would be a session that never comes.
-fn is_near(start: DateTime<Utc>, now: DateTime<Utc>) -> Result<(), Problem> {
+pub(super) fn is_near(start: DateTime<Utc>, now: DateTime<Utc>) -> Result<(), Problem> {
     if (start - now).abs() <= MAX_DISTANCE {
         return Ok(());
     }
@@ -88,7 +96,7 @@ fn is_near(start: DateTime<Utc>, now: DateTime<Utc>) -> Result<(), Problem> {
         (status = 201, description = "Planned", body = SuccessEnvelope<SessionData>),
         (status = 202, description = "The answer is still to come", body = SuccessEnvelope<Pending>),
         (status = 404, description = "`NOT_FOUND`: no such class", body = ErrorEnvelope),
-        (status = 409, description = "`CONFLICT`: the class has no room for it then", body = ErrorEnvelope),
+        (status = 409, description = "`CONFLICT`: another session of the class or in the room takes place then, which the details name; or the class is archived, or does not take place", body = ErrorEnvelope),
     )
 )]
 pub(crate) async fn create_session(
@@ -105,8 +113,13 @@ pub(crate) async fn create_session(
     drop(db);
     let command = SessionCommand::Create {
         class_id: new.class_id,
-        starts_at: to_micros(new.start_time),
-        ends_at: to_micros(new.end_time),
+        plan: SessionPlan {
+            starts_at: to_micros(new.start_time),
+            ends_at: to_micros(new.end_time),
+            room: new.room.as_deref().and_then(classes::room),
+            allow_overlap: new.allow_overlap,
+            qr_ttl_seconds: new.qr_ttl_seconds,
+        },
     };
     match (Asking { api: &api, caller: &caller, audit: &audit, key }).ask(command).await? {
         Told::Done(answer) => {
@@ -229,8 +242,15 @@ impl Asking<'_> {
 fn act(command: &SessionCommand) -> Act {
     match command {
         SessionCommand::Create { .. } => Act::on_all("session.creation_asked").after(command),
+        SessionCommand::Change { session_id, plan } => {
+            Act::of("session.change_asked", session_id).after(plan)
+        }
+        SessionCommand::Cancel { session_id } => Act::of("session.cancellation_asked", session_id),
         SessionCommand::Start { session_id } => Act::of("session.start_asked", session_id),
         SessionCommand::End { session_id } => Act::of("session.end_asked", session_id),
+        SessionCommand::Reopen { session_id, .. } => {
+            Act::of("session.reopening_asked", session_id).after(command)
+        }
         SessionCommand::RotateQr { session_id } => Act::of("session.code_asked", session_id),
     }
 }
@@ -248,6 +268,5 @@ pub(super) async fn with_code(api: &Api, told: Told, code: &'static str) -> Resu
         None => None,
     };
     let shown = shown.ok_or_else(|| Problem::conflict("the session has no code: it may have ended"))?;
-    let data = CodeData { session: session.into(), qr_code: CodeBody::try_from(shown)? };
-    Ok(Success::new(http::StatusCode::OK, code, data).into_response())
+    Ok(Success::new(http::StatusCode::OK, code, CodeData::new(session, shown)?).into_response())
 }

@@ -5,6 +5,7 @@ mod list;
 mod one;
 mod qr;
 pub(crate) mod qr_image;
+mod reopen;
 
 use crate::{error::ApiError, state::Api};
 use chrono::{DateTime, Utc};
@@ -25,9 +26,10 @@ pub(crate) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::default()
         .routes(routes!(change::create_session))
         .routes(routes!(list::list_sessions))
-        .routes(routes!(one::get_session))
+        .routes(routes!(one::get_session, one::change_session, one::cancel_session))
         .routes(routes!(change::start_session))
         .routes(routes!(change::end_session))
+        .routes(routes!(reopen::reopen_session))
         .routes(routes!(qr::get_code, qr::rotate_code))
 }
 
@@ -43,10 +45,18 @@ pub(crate) struct SessionBody {
     start_time: DateTime<Utc>,
     /// When it is planned to end.
     end_time: DateTime<Utc>,
-    /// `scheduled`, `pending`, `active` or `completed`.
+    /// The room, if it has one.
+    room: Option<String>,
+    /// Whether another session of the class, or in the room, may take place at the same time.
+    allow_overlap: bool,
+    /// How long its codes are valid, in seconds; null when as long as its class says.
+    qr_ttl_seconds: Option<i32>,
+    /// `scheduled`, `pending`, `active`, `completed` or `cancelled`.
     status: SessionState,
     /// When it was opened.
     started_at: Option<DateTime<Utc>>,
+    /// When it was opened again last, after it had been closed.
+    reopened_at: Option<DateTime<Utc>>,
     /// When it was closed.
     ended_at: Option<DateTime<Utc>>,
     /// How many students were there, in time or late.
@@ -61,8 +71,12 @@ impl From<SessionView> for SessionBody {
             class_id: session.class_id,
             start_time: session.starts_at,
             end_time: session.ends_at,
+            room: session.room,
+            allow_overlap: session.allow_overlap,
+            qr_ttl_seconds: session.qr_ttl_seconds,
             status: session.state,
             started_at: session.started_at,
+            reopened_at: session.reopened_at,
             ended_at: session.ended_at,
             attendance_count: session.attendance_count,
             created_at: session.created_at,

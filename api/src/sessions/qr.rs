@@ -17,7 +17,7 @@ use axum::{extract::State, response::Response};
 use chrono::{DateTime, Utc};
 use rollcall_schemas::{code::Code, id::SessionId, request::SessionCommand};
 use rollcall_service::http::{ErrorEnvelope, Path, Problem, Success, SuccessEnvelope};
-use rollcall_store::session_views::{self, QrCodeView};
+use rollcall_store::session_views::{self, QrCodeView, SessionView};
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -56,6 +56,15 @@ impl TryFrom<QrCodeView> for CodeBody {
 pub(crate) struct CodeData {
     pub(super) session: SessionBody,
     pub(super) qr_code: CodeBody,
+    /// Until when the code is valid: the next one is shown before.
+    pub(super) expires_at: DateTime<Utc>,
+}
+
+impl CodeData {
+    pub(super) fn new(session: SessionView, code: QrCodeView) -> Result<Self, ApiError> {
+        let expires_at = code.expires_at;
+        Ok(Self { session: session.into(), qr_code: CodeBody::try_from(code)?, expires_at })
+    }
 }
 
 /// Read the code of a session that is valid now.
@@ -75,7 +84,7 @@ pub(crate) async fn get_code(State(api): State<Api>, Path(id): Path<SessionId>) 
     let code = session_views::code_at(&mut db, id, api.clock().now()).await?;
     let code =
         code.ok_or_else(|| Problem::new(Code::SessionNotActive, "the session shows no code at present"))?;
-    Ok(Success::ok(CodeData { session: session.into(), qr_code: CodeBody::try_from(code)? }))
+    Ok(Success::ok(CodeData::new(session, code)?))
 }
 
 /// Replace the code of a session before its time.

@@ -14,7 +14,7 @@ use rollcall_schemas::{
     subject,
 };
 use rollcall_service::clock::Entropy;
-use rollcall_test_support::eventually;
+use rollcall_test_support::{Answer, eventually};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -30,6 +30,7 @@ async fn scan(test: &TestApi, token: &Value) -> OutcomeResult {
         ip: None,
         user_agent: None,
         position: None,
+        device_id: None,
     };
     let question = Message::json(subject::scan_captured(), scan.scan_id, &scan).unwrap();
     test.bus.ask(question, request_id, SOON).await.unwrap().result
@@ -42,15 +43,16 @@ async fn a_session_from_plan_to_records() {
     let teacher = test.teacher();
     let new = json!({
         "classId": test.school.class,
-        "startTime": "2026-03-02T09:05:00Z",
+        "startTime": "2026-03-02T09:30:00Z",
         "endTime": "2026-03-02T10:00:00Z",
+        "allowOverlap": true,
     });
     let created = teacher.post("/api/v1/sessions", &new).await;
     assert_eq!((created.status.as_u16(), created.code()), (201, "SESSION_CREATED"));
     let session = &created.data()["session"];
     assert_eq!(
         (&session["status"], &session["startTime"]),
-        (&json!("scheduled"), &json!("2026-03-02T09:05:00Z"))
+        (&json!("scheduled"), &json!("2026-03-02T09:30:00Z"))
     );
     let path = format!("/api/v1/sessions/{}", session["id"].as_str().unwrap());
 
@@ -184,4 +186,113 @@ async fn without_a_worker_the_session_starts_later() {
     let strange = test.client_of(test.school.other_teacher, Role::Teacher);
     strange.get(&status_url).await.refused(403, "AUTH_UNAUTHORIZED");
     assert_eq!(test.teacher().get(&path).await.data()["session"]["status"], "active");
+}
+
+/// Plans a session of a class; what is told stands in `more`.
+async fn plan(test: &TestApi, (start, end): (&str, &str), more: Value) -> Answer {
+    let mut new = json!({
+        "classId": test.school.class,
+        "startTime": format!("2026-03-03T{start}:00Z"),
+        "endTime": format!("2026-03-03T{end}:00Z"),
+    });
+    new.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    test.admin().post("/api/v1/sessions", &new).await
+}
+
+#[tokio::test]
+async fn a_class_and_a_room_take_one_session_at_a_time() {
+    let test = TestApi::start().await;
+    test.start_attendance_worker();
+    let (own, other) = (test.school.class, test.school.other_class);
+    test.teacher().put(&format!("/api/v1/classes/{own}"), &json!({ "room": "B 12" })).await.data();
+    let first = plan(&test, ("09:00", "10:00"), json!({})).await.data()["session"].clone();
+    assert_eq!((&first["room"], &first["allowOverlap"]), (&json!("B 12"), &json!(false)), "as its class");
+    // Another class in the same room, however it is written; the same class in another room.
+    for more in [json!({ "classId": other, "room": "b 12 " }), json!({ "room": "C 1" })] {
+        let refused = plan(&test, ("09:59", "10:30"), more).await;
+        let details = refused.refused(409, "CONFLICT");
+        assert_eq!((&details["sessionId"], &details["startTime"]), (&first["id"], &first["startTime"]));
+    }
+    // One after the other, somewhere else, or where it is allowed.
+    for (times, more) in [
+        (("10:00", "11:00"), json!({})),
+        (("09:00", "10:00"), json!({ "classId": other, "room": "C 1" })),
+        (("08:00", "18:00"), json!({ "allowOverlap": true })),
+    ] {
+        assert_eq!(plan(&test, times, more).await.code(), "SESSION_CREATED");
+    }
+}
+
+#[tokio::test]
+async fn a_session_is_changed_and_cancelled_before_it_begins() {
+    let test = TestApi::start().await;
+    test.start_attendance_worker();
+    let teacher = test.teacher();
+    let path = async |times| {
+        let session = plan(&test, times, json!({})).await.data()["session"]["id"].clone();
+        format!("/api/v1/sessions/{}", session.as_str().unwrap())
+    };
+    let (one, other) = (path(("09:00", "10:00")).await, path(("11:00", "12:00")).await);
+    let change = json!({ "startTime": "2026-03-03T09:30:00Z", "endTime": "2026-03-03T10:30:00Z", "room": "C 1", "qrTtlSeconds": 15 });
+    let changed = teacher.put(&one, &change).await;
+    let session = &changed.data()["session"];
+    assert_eq!((changed.code(), &session["startTime"]), ("SESSION_CHANGED", &change["startTime"]));
+    assert_eq!((&session["room"], &session["qrTtlSeconds"]), (&json!("C 1"), &json!(15)));
+    let before_it_begins = json!({ "endTime": "2026-03-03T09:30:00Z" });
+    let refused = teacher.put(&one, &before_it_begins).await;
+    assert_eq!(refused.refused(422, "VALIDATION_FAILED")["fields"][0]["field"], "endTime");
+    let into_the_other = json!({ "endTime": "2026-03-03T11:01:00Z" });
+    let refused = teacher.put(&one, &into_the_other).await;
+    assert!(other.ends_with(refused.refused(409, "CONFLICT")["sessionId"].as_str().unwrap()));
+
+    let cancelled = teacher.delete(&other).await;
+    assert_eq!(
+        (cancelled.code(), &cancelled.data()["session"]["status"]),
+        ("SESSION_CANCELLED", &json!("cancelled"))
+    );
+    assert_eq!(
+        teacher.put(&one, &into_the_other).await.code(),
+        "SESSION_CHANGED",
+        "it takes no time any more"
+    );
+    for (path, verb) in [(&other, "/start"), (&other, "")] {
+        teacher.put(&format!("{path}{verb}"), &json!({})).await.refused(409, "CONFLICT");
+    }
+    teacher.delete(&other).await.refused(409, "CONFLICT");
+    teacher.put(&format!("{one}/start"), &json!({})).await.data();
+    teacher.put(&one, &json!({ "room": "D" })).await.refused(409, "CONFLICT");
+    teacher.delete(&one).await.refused(409, "CONFLICT");
+}
+
+#[tokio::test]
+async fn a_session_that_was_closed_is_opened_again() {
+    let test = TestApi::start().await;
+    test.start_attendance_worker();
+    let teacher = test.teacher();
+    let path = format!("/api/v1/sessions/{}", test.school.session);
+    let records = format!("/api/v1/attendance/session/{}", test.school.session);
+    let why = json!({ "reason": "closed by mistake" });
+    teacher.put(&format!("{path}/reopen"), &why).await.refused(409, "CONFLICT");
+    teacher.put(&format!("{path}/start"), &json!({})).await.data();
+    test.clock.advance(TimeDelta::minutes(20));
+    teacher.put(&format!("{path}/end"), &json!({})).await.data();
+    assert_eq!(teacher.get(&records).await.data()["attendanceRecords"][0]["status"], "absent");
+    test.clock.advance(TimeDelta::minutes(5));
+    teacher.put(&format!("{path}/reopen"), &json!({})).await.refused(400, "MISSING_REQUIRED_FIELD");
+    let stranger = test.client_of(test.school.other_teacher, Role::Teacher);
+    stranger.put(&format!("{path}/reopen"), &why).await.refused(403, "AUTH_UNAUTHORIZED");
+    let reopened = teacher.put(&format!("{path}/reopen"), &why).await;
+    let session = &reopened.data()["session"];
+    assert_eq!((reopened.code(), &session["status"]), ("SESSION_REOPENED", &json!("active")));
+    assert_eq!(session["reopenedAt"], "2026-03-02T09:25:00Z");
+    assert_eq!(teacher.get(&records).await.body["meta"]["total"], 0, "nobody is absent yet");
+    let result = scan(&test, &reopened.data()["qrCode"]["token"]).await;
+    assert!(matches!(result, OutcomeResult::Succeeded { .. }), "{result:?}");
+    test.clock.advance(TimeDelta::minutes(1));
+    teacher.put(&format!("{path}/end"), &json!({})).await.data();
+    assert_eq!(teacher.get(&records).await.data()["attendanceRecords"][0]["status"], "late");
+
+    test.clock.advance(TimeDelta::hours(1));
+    let refused = teacher.put(&format!("{path}/reopen"), &why).await;
+    assert_eq!(refused.refused(422, "VALIDATION_FAILED")["fields"][0]["field"], "endTime");
 }

@@ -20,7 +20,9 @@ use rollcall_schemas::{
 };
 use rollcall_service::http::Problem;
 use rollcall_store::{
-    PgConnection, classes, organisations,
+    PgConnection,
+    classes::{self, ClassFilter},
+    organisations,
     pages::Page,
     users::{self, User},
 };
@@ -99,7 +101,8 @@ pub(crate) fn may_manage(caller: &Caller, role: Role) -> Result<(), Problem> {
 
 /// Refuses to take the teacher away from classes that still exist.
 async fn teaches_nothing(db: &mut PgConnection, user: &User) -> Result<(), ApiError> {
-    let taught = classes::list(db, Some(user.id), Page { limit: 1, offset: 0 }).await?.total;
+    let current = ClassFilter { teacher: Some(user.id), archived: false };
+    let taught = classes::list(db, current, Page { limit: 1, offset: 0 }).await?.total;
     if taught == 0 {
         return Ok(());
     }

@@ -8,7 +8,10 @@ use crate::{
     state::Api,
 };
 use axum::extract::State;
-use rollcall_store::{classes, enrolments};
+use rollcall_store::{
+    classes::{self, ClassFilter},
+    enrolments,
+};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -25,7 +28,8 @@ pub(crate) async fn list_own_classes(
     caller: Caller,
     listing: Listing,
 ) -> Reply<ClassesData> {
-    let found = classes::list(&mut *api.connection().await?, Some(caller.id()), listing.page()).await?;
+    let own = ClassFilter { teacher: Some(caller.id()), archived: false };
+    let found = classes::list(&mut *api.connection().await?, own, listing.page()).await?;
     let classes = found.rows.into_iter().map(ClassBody::from).collect();
     Ok(listing.answer(ClassesData { classes }, found.total))
 }

@@ -2,6 +2,7 @@
 
 use super::{
     evidence::{Basis, Evidence, Lateness, is_settled, merge},
+    protection::Verdict,
     session,
 };
 use chrono::{DateTime, Utc};
@@ -43,5 +44,21 @@ pub fn decide_scan(
     ScanDecision {
         change: merge(existing, &evidence, Lateness::of(span.start, &context.settings)),
         refusal: existing.filter(|mark| is_settled(mark)).map(|_| Code::AlreadyMarkedAttendance),
+    }
+}
+
+impl ScanDecision {
+    /// Whether the scan was good enough to be held against its class's rules against codes that are passed on: whoever
+    /// may not scan at all is told so first.
+    pub fn is_good(&self) -> bool {
+        matches!(self.refusal, None | Some(Code::AlreadyMarkedAttendance))
+    }
+
+    /// What is left of the decision after that.
+    pub fn held_against(self, verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::Refused(code) if self.is_good() => Self { change: None, refusal: Some(code) },
+            Verdict::Good | Verdict::Doubtful(_) | Verdict::Refused(_) => self,
+        }
     }
 }

@@ -5,7 +5,7 @@ use super::{
     face::tally,
 };
 use chrono::{DateTime, TimeDelta, Utc};
-use rollcall_schemas::fact::SessionState;
+use rollcall_schemas::{fact::SessionState, request::SessionPlan};
 use rollcall_store::{attendance::Mark, classes::ClassSettings, looks::Vote, sessions::Session};
 use std::ops::Range;
 
@@ -18,20 +18,33 @@ pub const MAX_DURATION: TimeDelta = TimeDelta::hours(24);
 /// How far from the request a session begins at most.
 pub const MAX_DISTANCE: TimeDelta = TimeDelta::days(366);
 
-/// How long before its end a code is replaced at the latest: time for the new one to reach the display.
-pub const CODE_LEAD: TimeDelta = TimeDelta::seconds(2);
+/// How long before its end a code is replaced at the latest: time for the new one to reach the display, in which both
+/// are good. Of codes that last for less than four of it, half of their time.
+pub const CODE_OVERLAP: TimeDelta = TimeDelta::seconds(2);
 
 /// What can happen to a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Move {
+    /// Its plan changes.
+    Change,
+    /// It is given up.
+    Cancel,
     /// It is about to begin.
     Announce,
     /// It is opened for attendance.
     Start,
-    /// It is closed.
-    End,
     /// It gets a new code.
     RotateQr,
+    /// It is closed.
+    End,
+    /// It is opened again.
+    Reopen,
+}
+
+impl Move {
+    /// Every move.
+    pub const ALL: [Move; 7] =
+        [Move::Change, Move::Cancel, Move::Announce, Move::Start, Move::RotateQr, Move::End, Move::Reopen];
 }
 
 /// A move that a session's state does not allow.
@@ -46,6 +59,9 @@ pub enum IllegalMove {
     /// Its planned time is over.
     #[error("the session's time is over")]
     Over,
+    /// It was asked for before the session ended, and came after it.
+    #[error("the session ended only afterwards")]
+    Early,
 }
 
 /// The state after a move.
@@ -53,43 +69,79 @@ pub enum IllegalMove {
 /// # Errors
 /// When the move is not allowed in `state`.
 pub fn next_state(state: SessionState, step: Move) -> Result<SessionState, IllegalMove> {
-    use SessionState::{Active, Completed, Pending, Scheduled};
+    use SessionState::{Active, Cancelled, Completed, Pending, Scheduled};
     match (state, step) {
         (Scheduled, Move::Announce) => Ok(Pending),
+        (Scheduled | Pending, Move::Change) => Ok(Scheduled),
+        (Scheduled | Pending, Move::Cancel) => Ok(Cancelled),
         (Scheduled | Pending, Move::Start) => Ok(Active),
         (Active, Move::RotateQr) => Ok(Active),
         (Active, Move::End) => Ok(Completed),
-        (
-            Scheduled | Pending | Active | Completed,
-            Move::Announce | Move::Start | Move::End | Move::RotateQr,
-        ) => Err(IllegalMove::State { state }),
+        (Completed, Move::Reopen) => Ok(Active),
+        _ => Err(IllegalMove::State { state }),
     }
 }
 
 /// A plan that breaks a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BadPlan {
-    /// The field of the request.
+    /// The field of the call.
     pub field: &'static str,
     /// What is wrong with it: a sentence.
     pub reason: &'static str,
 }
 
-/// Whether a session may be planned for `planned` by a request made at `at`.
+/// Whether a session may be planned like this by a request made at `at`.
 ///
 /// # Errors
 /// When it may not.
-pub fn check_plan(planned: &Range<DateTime<Utc>>, at: DateTime<Utc>) -> Result<(), BadPlan> {
-    if planned.is_empty() {
-        return Err(BadPlan { field: "endsAt", reason: "A session ends after it begins." });
+pub fn check_plan(plan: &SessionPlan, at: DateTime<Utc>) -> Result<(), BadPlan> {
+    if plan.ends_at <= plan.starts_at {
+        return Err(BadPlan { field: "endTime", reason: "A session ends after it begins." });
     }
-    if planned.end - planned.start > MAX_DURATION {
-        return Err(BadPlan { field: "endsAt", reason: "A session lasts for 24 hours at most." });
+    if plan.ends_at - plan.starts_at > MAX_DURATION {
+        return Err(BadPlan { field: "endTime", reason: "A session lasts for 24 hours at most." });
     }
-    if (planned.start - at).abs() > MAX_DISTANCE {
-        return Err(BadPlan { field: "startsAt", reason: "A session begins within a year of its planning." });
+    if (plan.starts_at - at).abs() > MAX_DISTANCE {
+        return Err(BadPlan {
+            field: "startTime",
+            reason: "A session begins within a year of its planning.",
+        });
     }
     Ok(())
+}
+
+/// Why a session is not opened again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotReopened {
+    /// Its state does not allow it.
+    Illegal(IllegalMove),
+    /// The end that is asked for breaks a rule.
+    BadEnd(BadPlan),
+}
+
+/// Until when the session is open that is opened again at `at`: until `ends_at`, or its planned end.
+///
+/// # Errors
+/// When it has not ended by then, or the end is over or too far from its beginning.
+pub fn reopen(
+    session: &Session,
+    ends_at: Option<DateTime<Utc>>,
+    at: DateTime<Utc>,
+) -> Result<DateTime<Utc>, NotReopened> {
+    next_state(session.state, Move::Reopen).map_err(NotReopened::Illegal)?;
+    if session.ended_at.is_some_and(|ended_at| at < ended_at) {
+        return Err(NotReopened::Illegal(IllegalMove::Early));
+    }
+    let bad = |reason| Err(NotReopened::BadEnd(BadPlan { field: "endTime", reason }));
+    let until = ends_at.unwrap_or(session.ends_at);
+    if until <= at {
+        return bad("Say until when: the session's planned time is over.");
+    }
+    if until - session.starts_at.min(session.started_at.unwrap_or(session.starts_at)) > MAX_DURATION {
+        return bad("A session lasts for 24 hours at most, however often it is opened.");
+    }
+    Ok(until)
 }
 
 /// When the session opens that is asked to at `at`: then, unless its time is over.
@@ -116,46 +168,48 @@ fn before_end(session: &Session, at: DateTime<Utc>) -> Result<DateTime<Utc>, Ill
 
 /// When the session ends that is asked to at `at`: not before it began, and not after its planned end, at which it ends
 /// by itself. Of a session that has ended already, by itself for example while the request was on its way, the end moves
-/// to the earlier time.
+/// to the earlier time, but not to before it was opened last.
 ///
 /// # Errors
 /// When it is not active, and has not ended later than `at`.
 pub fn end(session: &Session, at: DateTime<Utc>) -> Result<DateTime<Utc>, IllegalMove> {
-    if session.ended_at.is_some() && span(session).is_some_and(|span| span.contains(&at)) {
+    let opened_at = session.reopened_at.or(session.started_at).unwrap_or(at);
+    if session.ended_at.is_some_and(|ended_at| (opened_at..ended_at).contains(&at)) {
         return Ok(at);
     }
     next_state(session.state, Move::End)?;
-    Ok(at.min(session.ends_at).max(session.started_at.unwrap_or(at)))
+    Ok(at.min(session.ends_at).max(opened_at))
 }
 
 /// The span in which evidence counts, its end not included; `None` when the session has not begun. An open session ends
-/// at its planned end, whether or not anybody has got round to closing it.
+/// at its planned end, whether or not anybody has got round to closing it. Of a session that was opened again, what
+/// happened while it was closed never gets here: the codes of before end where it was closed, and looks from then are
+/// not kept.
 pub fn span(session: &Session) -> Option<Range<DateTime<Utc>>> {
     Some(session.started_at?..session.ended_at.unwrap_or(session.ends_at))
 }
 
-/// When the first code of a session that began at `from`, or one that replaces another at `from`, ends.
-pub fn code_expiry(from: DateTime<Utc>, settings: &ClassSettings) -> DateTime<Utc> {
-    from + TimeDelta::seconds(settings.qr_ttl_seconds.into())
+/// How long a code is valid: as long as the session says, or else its class.
+pub fn code_ttl(of_session: Option<i32>, settings: &ClassSettings) -> TimeDelta {
+    TimeDelta::seconds(of_session.unwrap_or(settings.qr_ttl_seconds).into())
 }
 
 /// The span of the code that follows, by itself, one that ends at `expires_at`; `None` when it is not due at `now`.
 ///
-/// It begins a little before the other ends and lasts for one period from that end. Periods that passed while nobody was
-/// there to show a code are left out.
+/// It begins [`CODE_OVERLAP`] before the other ends and lasts for one period from that end. Periods that passed while
+/// nobody was there to show a code are left out.
 pub fn following_code(
     expires_at: DateTime<Utc>,
-    settings: &ClassSettings,
+    ttl: TimeDelta,
     now: DateTime<Utc>,
 ) -> Option<Range<DateTime<Utc>>> {
-    let period = TimeDelta::seconds(settings.qr_ttl_seconds.into());
-    let due = expires_at - CODE_LEAD.min(period / 4);
+    let due = expires_at - CODE_OVERLAP.min(ttl / 2);
     if now < due {
         return None;
     }
-    let missed = (now - due).num_seconds() / period.num_seconds().max(1);
-    let skipped = period * i32::try_from(missed).unwrap_or(i32::MAX);
-    Some(due + skipped..expires_at + skipped + period)
+    let missed = (now - due).num_seconds() / ttl.num_seconds().max(1);
+    let skipped = ttl * i32::try_from(missed).unwrap_or(i32::MAX);
+    Some(due + skipped..expires_at + skipped + ttl)
 }
 
 /// What a record becomes when its session turns out to have ended at the end of `span`; `None` when it stays as it is.

@@ -3,6 +3,7 @@
 mod face;
 mod notify;
 mod order;
+mod protection;
 mod scan;
 mod session;
 
@@ -41,12 +42,21 @@ fn session() -> Session {
         ends_at: at(3_600),
         state: SessionState::Active,
         started_at: Some(at(0)),
+        reopened_at: None,
         ended_at: None,
+        qr_ttl_seconds: None,
     }
 }
 
 fn context() -> ScanContext {
-    ScanContext { expires_at: at(4_000), session: session(), settings: settings(), enrolled: true }
+    ScanContext {
+        valid_from: at(0),
+        expires_at: at(4_000),
+        session: session(),
+        settings: settings(),
+        enrolled: true,
+        protected: false,
+    }
 }
 
 fn scan_id(n: u128) -> ScanId {

@@ -15,7 +15,7 @@ use rollcall_schemas::{
         UserId,
     },
     outcome::{Answer, Outcome, OutcomeResult, PhotoAnswer, SessionAnswer},
-    request::{SessionCommand, SessionRequest, StorePhoto},
+    request::{SessionCommand, SessionPlan, SessionRequest, StorePhoto},
     role::Role,
     scan::{QrToken, Scan},
     sighting::{BoundingBox, Candidate, Face, Quality, Sighting, Thresholds, Verdict},
@@ -116,6 +116,7 @@ impl School {
             description: String::new(),
             teacher_id: self.teacher,
             capacity: None,
+            room: None,
             created_at: founded,
         };
         classes::create(&mut tx, &class).await?;
@@ -183,7 +184,8 @@ impl School {
 
     /// A lesson of an hour, planned.
     pub(crate) async fn plan(&self) -> Result<SessionId> {
-        let create = SessionCommand::Create { class_id: self.class, starts_at: at(0), ends_at: at(3_600) };
+        let create =
+            SessionCommand::Create { class_id: self.class, plan: SessionPlan::between(at(0), at(3_600)) };
         Ok(self.command(-600, create).await?.session_id)
     }
 
@@ -216,6 +218,7 @@ impl School {
             ip: Some([192, 0, 2, 1].into()),
             user_agent: Some("test".into()),
             position: None,
+            device_id: None,
         }
     }
 

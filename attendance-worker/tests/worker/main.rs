@@ -2,9 +2,11 @@
 
 mod faults;
 mod harness;
+mod interleaving;
 mod ledger;
 mod notify;
 mod photos;
+mod protections;
 mod scans;
 mod sessions;
 mod sightings;

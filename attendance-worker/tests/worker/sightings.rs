@@ -8,7 +8,7 @@ use rollcall_schemas::{
     code::Code,
     fact::{AttendanceStatus::*, Evidence, FactEvent},
     id::AttendanceId,
-    request::SessionCommand,
+    request::{SessionCommand, SessionPlan},
     sighting::{Candidate, Verdict},
     subject::{self, RequestKind, Stream},
 };
@@ -52,7 +52,8 @@ async fn one_certain_look_is_enough_unless_the_class_says_otherwise() -> Result<
 
     let careful = ClassSettings { certain_is_enough: false, votes_wanted: 2, ..ClassSettings::default() };
     classes::set_settings(&mut *school.pool.acquire().await?, school.class, careful, at(2_000)).await?;
-    let create = SessionCommand::Create { class_id: school.class, starts_at: at(2_000), ends_at: at(3_000) };
+    let create =
+        SessionCommand::Create { class_id: school.class, plan: SessionPlan::between(at(2_000), at(3_000)) };
     let session_id = school.command(1_500, create).await?.session_id;
     school.command(2_000, SessionCommand::Start { session_id }).await?;
     school.see(2_010, vec![face(0, 0.99)]).await?;
@@ -277,7 +278,8 @@ async fn a_look_waits_for_an_earlier_request_that_may_open_its_session() -> Resu
     let school = School::open(1).await?;
     let worker = school.work();
     school.enrol(school.students[0], towards(0, 1.0)).await?;
-    let create = SessionCommand::Create { class_id: school.class, starts_at: at(7_200), ends_at: at(9_000) };
+    let create =
+        SessionCommand::Create { class_id: school.class, plan: SessionPlan::between(at(7_200), at(9_000)) };
     let session_id = school.command(-600, create).await?.session_id;
     // Opened two hours early, by a request that somebody holds up.
     let mut tx = school.pool.begin().await?;

@@ -11,7 +11,7 @@ use rollcall_schemas::{
     feed::{AuthEntry, AuthFact, CameraEntry},
     id::{CameraId, ClassId, EnrolmentId, OrganisationId, RequestId, SessionId, UserId},
     outcome::{Answer, OutcomeResult},
-    request::{SessionCommand, SessionRequest},
+    request::{SessionCommand, SessionPlan, SessionRequest},
     role::Role,
     scope::Scope,
     subject::{self, RequestKind},
@@ -116,7 +116,9 @@ impl School {
     pub async fn open_session(&self) -> anyhow::Result<Session> {
         let (starts_at, class_id) = (self.clock.now(), self.class_id);
         let ends_at = starts_at + TimeDelta::seconds(A_DAY_S.into());
-        let id = self.change(SessionCommand::Create { class_id, starts_at, ends_at }).await?;
+        let id = self
+            .change(SessionCommand::Create { class_id, plan: SessionPlan::between(starts_at, ends_at) })
+            .await?;
         self.change(SessionCommand::Start { session_id: id }).await?;
         let code = session_views::code_at(&mut *self.pool.acquire().await?, id, self.clock.now()).await?;
         Ok(Session { id, code: code.context("an open session has a code")?.token.0.to_string() })
@@ -177,6 +179,7 @@ impl Office<'_> {
             description: String::new(),
             teacher_id,
             capacity: None,
+            room: None,
             created_at: now,
         };
         let mut tx = pool.begin().await?;

@@ -71,7 +71,10 @@ pub async fn play(cast: &Cast, system: &System, photographs: &Photographs) -> an
 async fn plan_session(cast: &Cast) -> anyhow::Result<String> {
     let now = Clock::real().now();
     let time = |minutes| (now + TimeDelta::minutes(minutes)).to_rfc3339_opts(SecondsFormat::Micros, true);
-    let body = json!({ "classId": cast.class_id, "startTime": time(0), "endTime": time(45) });
+    // An earlier run that was interrupted may have left its session open.
+    let body = json!({
+        "classId": cast.class_id, "startTime": time(0), "endTime": time(45), "allowOverlap": true,
+    });
     let session = cast.teacher.post("/api/v1/sessions", &body).await?.data()?;
     text(&session["session"], "id")
 }

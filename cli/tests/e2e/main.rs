@@ -6,6 +6,7 @@
 // Helpers of tests may say what they do, as tests may.
 #![allow(clippy::print_stdout)]
 
+mod burst;
 mod chaos;
 mod commands;
 mod harness;

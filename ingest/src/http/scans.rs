@@ -2,6 +2,7 @@
 
 use super::{
     Door,
+    device::Device,
     refusal::{of_field, of_publish},
 };
 use ::http::{HeaderMap, HeaderValue, header};
@@ -14,7 +15,7 @@ use rollcall_schemas::{
     code::Code,
     fact::AttendanceStatus,
     header::TRACEPARENT,
-    id::{RequestId, ScanId},
+    id::{DeviceId, RequestId, ScanId},
     outcome::{Answer, AttendanceAnswer, Outcome, OutcomeResult},
     role::Role,
     scan::{Position, QrToken, Scan},
@@ -39,12 +40,15 @@ const MAX_USER_AGENT: usize = 256;
 /// A scan.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schema(example = json!({ "qrToken": "3f1c9a52-8a3e-4a6f-9d55-0b7f4c1e2d90", "position": { "latitude": 52.52, "longitude": 13.405, "accuracyM": 12.0 } }))]
+#[schema(example = json!({ "qrToken": "3f1c9a52-8a3e-4a6f-9d55-0b7f4c1e2d90", "position": { "latitude": 52.52, "longitude": 13.405, "accuracyM": 12.0 }, "deviceId": "b2f8f1c2-6f0e-4f27-9a44-6d0f3a1f7c55" }))]
 pub(super) struct MarkRequest {
     /// What the QR code said.
     qr_token: String,
     /// Where the phone is, if it may say.
     position: Option<PhonePosition>,
+    /// What tells this device from others, always the same on it: 1 to 128 characters that the client has drawn once. What
+    /// is kept is a hash of it. Without one, a cookie does the same.
+    device_id: Option<String>,
 }
 
 /// A position as a phone reports it (WGS 84).
@@ -95,9 +99,9 @@ pub(super) struct Pending {
         (status = 202, description = "Stored, to be decided; `Location` says where to look", body = SuccessEnvelope<Pending>),
         (status = 400, description = "Not JSON, or a field is missing", body = ErrorEnvelope),
         (status = 401, description = "No valid access token", body = ErrorEnvelope),
-        (status = 403, description = "`NOT_ENROLLED`, or not a student", body = ErrorEnvelope),
+        (status = 403, description = "`NOT_ENROLLED`, `NETWORK_NOT_ALLOWED`, `TOO_FAR_FROM_ROOM` or `POSITION_REQUIRED`, or not a student", body = ErrorEnvelope),
         (status = 404, description = "`QR_TOKEN_INVALID`", body = ErrorEnvelope),
-        (status = 409, description = "`ALREADY_MARKED_ATTENDANCE` or `SESSION_NOT_ACTIVE`", body = ErrorEnvelope),
+        (status = 409, description = "`ALREADY_MARKED_ATTENDANCE`, `SESSION_NOT_ACTIVE` or `DEVICE_ALREADY_USED`", body = ErrorEnvelope),
         (status = 410, description = "`QR_TOKEN_EXPIRED`", body = ErrorEnvelope),
         (status = 415, description = "Not `application/json`", body = ErrorEnvelope),
         (status = 422, description = "A field is not valid", body = ErrorEnvelope),
@@ -114,10 +118,14 @@ pub(super) async fn mark_attendance(
     request: Result<Json<MarkRequest>, Problem>,
 ) -> Response {
     // Who may not ask learns nothing about what was wrong with the question.
-    let readable = door.student(authenticated).and_then(|student| Ok((student, request?)));
-    let asked = match readable {
-        Ok((student, Json(request))) => door.mark(&student, ip, &headers, request).await,
-        Err(problem) => Err(problem),
+    let readable = door.student(authenticated).and_then(|student| {
+        let Json(request) = request?;
+        let device = Device::of(request.device_id.as_deref(), &headers, &door.0.entropy)?;
+        Ok((Phone { student, ip, headers: &headers, device: device.id }, request, device.cookie))
+    });
+    let (asked, cookie) = match readable {
+        Ok((phone, request, cookie)) => (door.mark(&phone, request).await, cookie),
+        Err(problem) => (Err(problem), None),
     };
     let label = match &asked {
         Ok(Asked::Decided(_)) => "recorded",
@@ -125,11 +133,21 @@ pub(super) async fn mark_attendance(
         Err(problem) => problem.code.as_str(),
     };
     metrics::counter!("rollcall_ingest_scans_total", "result" => label).increment(1);
-    match asked {
+    let mut answer = match asked {
         Ok(Asked::Decided(marked)) => Success::ok(marked).into_response(),
         Ok(Asked::Pending(request_id)) => pending(request_id),
         Err(problem) => problem.into_response(),
-    }
+    };
+    answer.headers_mut().extend(cookie.map(|cookie| (header::SET_COOKIE, cookie)));
+    answer
+}
+
+/// Who scans, from where, with what.
+struct Phone<'a> {
+    student: User,
+    ip: Option<IpAddr>,
+    headers: &'a HeaderMap,
+    device: DeviceId,
 }
 
 /// What came of a scan within the time a caller waits.
@@ -145,13 +163,8 @@ impl Door {
         Ok(user)
     }
 
-    async fn mark(
-        &self,
-        student: &User,
-        ip: Option<IpAddr>,
-        headers: &HeaderMap,
-        request: MarkRequest,
-    ) -> Result<Asked, Problem> {
+    async fn mark(&self, phone: &Phone<'_>, request: MarkRequest) -> Result<Asked, Problem> {
+        let Phone { student, headers, .. } = phone;
         let token = token(&request.qr_token)?;
         let request_id = match idempotency_key(headers)? {
             Some(key) => RequestId::of_scan(student.user_id, key, token),
@@ -163,9 +176,10 @@ impl Door {
             student_id: student.user_id,
             token,
             scanned_at: self.0.clock.now(),
-            ip,
+            ip: phone.ip,
             user_agent: user_agent(headers),
             position: request.position.map(position).transpose()?,
+            device_id: Some(phone.device),
         };
         self.ask(&scan).await
     }

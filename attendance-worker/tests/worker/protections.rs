@@ -1,0 +1,129 @@
+//! Rules of a class against codes that are passed on, with what is kept of each scan.
+
+use crate::harness::{SOON, School, at, verdict};
+use anyhow::{Context, Result};
+use futures::future::try_join_all;
+use rollcall_bus::Message;
+use rollcall_schemas::{
+    code::Code,
+    fact::AttendanceStatus::*,
+    id::{DeviceId, SessionId},
+    scan::{OnDoubt, Position, Scan},
+    subject,
+};
+use rollcall_store::protections::{self, Protections, RoomPosition};
+use serde_json::{Value, json};
+
+const ROOM: RoomPosition = RoomPosition { latitude: 48.2082, longitude: 16.3738, radius_m: 30 };
+
+async fn protect(school: &School, rules: Protections, seconds: i64) -> Result<()> {
+    let mut tx = school.pool.begin().await?;
+    protections::set(&mut tx, school.class, &rules, at(seconds)).await?;
+    Ok(tx.commit().await?)
+}
+
+async fn answer(school: &School, scan: &Scan) -> Result<Option<Code>> {
+    let message = Message::json(subject::scan_captured(), scan.scan_id, scan)?;
+    let outcome = school.bus.ask(message, scan.request_id, SOON).await?;
+    Ok(verdict(&outcome)?.err())
+}
+
+async fn found(school: &School, session: SessionId, scan: &Scan) -> Result<Option<Value>> {
+    Ok(protections::check_of(&mut *school.pool.acquire().await?, session, scan.scan_id).await?)
+}
+
+#[tokio::test]
+async fn a_scan_from_elsewhere_is_refused_from_when_the_class_says_so() -> Result<()> {
+    let school = School::open(3).await?;
+    let worker = school.work();
+    let session = school.lesson().await?;
+    let token = school.token(session, 10).await?;
+    let allowed_networks = vec!["10.20.0.0/16".parse()?];
+    let rules = Protections { allowed_networks, room: Some(ROOM), ..Protections::default() };
+    protect(&school, rules, 100).await?;
+    let [anna, bert, carla] = [0, 1, 2].map(|n| school.students[n]);
+
+    // Before that, nobody asks, and nothing is kept.
+    let before = school.scan_of(anna, token, 99);
+    assert_eq!(answer(&school, &before).await?, None);
+    assert_eq!(found(&school, session, &before).await?, None);
+
+    let elsewhere = school.scan_of(bert, token, 100);
+    assert_eq!(answer(&school, &elsewhere).await?, Some(Code::NetworkNotAllowed));
+    let expected = json!({ "codeAgeMs": 100_000, "codeLifeMs": 300_000, "networkAllowed": false });
+    assert_eq!(found(&school, session, &elsewhere).await?, Some(expected), "a refusal is kept, too");
+    let in_net = |scan: Scan| Scan { ip: Some([10, 20, 0, 1].into()), ..scan };
+    let far = Position { latitude: 48.3, longitude: 16.3738, accuracy_m: Some(10.0) };
+    let far = Scan { position: Some(far), ..in_net(school.scan_of(bert, token, 101)) };
+    assert_eq!(answer(&school, &far).await?, Some(Code::TooFarFromRoom));
+    let near = Position { latitude: 48.2082, longitude: 16.3738, accuracy_m: Some(10.0) };
+    let near = Scan { position: Some(near), ..in_net(school.scan_of(bert, token, 102)) };
+    assert_eq!(answer(&school, &near).await?, None);
+    let kept = found(&school, session, &near).await?.context("it is kept")?;
+    assert_eq!((&kept["inRoom"], &kept["distanceM"]), (&json!(true), &json!(0.0)));
+    // Nobody asks for a position that is not given, unless the class does.
+    assert_eq!(answer(&school, &in_net(school.scan_of(carla, token, 103))).await?, None);
+
+    let records = school.records(session).await?;
+    assert_eq!([anna, bert, carla].map(|student| records[&student].1), [99, 102, 103]);
+    Ok(worker.stop(SOON).await?)
+}
+
+#[tokio::test]
+async fn whoever_may_not_scan_at_all_is_told_so_first() -> Result<()> {
+    let school = School::open(1).await?;
+    let worker = school.work();
+    let session = school.lesson().await?;
+    let token = school.token(session, 10).await?;
+    let allowed_networks = vec!["10.20.0.0/16".parse()?];
+    protect(&school, Protections { allowed_networks, ..Protections::default() }, 50).await?;
+    let anna = school.students[0];
+    assert_eq!(answer(&school, &school.scan_of(anna, token, 40)).await?, None);
+    for (student, seconds, code) in [
+        (school.outsider, 60, Code::NotEnrolled),
+        (anna, 300, Code::QrTokenExpired),
+        // Even somebody who is recorded is told where scans must come from.
+        (anna, 60, Code::NetworkNotAllowed),
+    ] {
+        let scan = school.scan_of(student, token, seconds);
+        assert_eq!(answer(&school, &scan).await?, Some(code));
+        let is_kept = found(&school, session, &scan).await?.is_some();
+        assert_eq!(is_kept, code == Code::NetworkNotAllowed, "{code}");
+    }
+    assert_eq!(school.records(session).await?[&anna].0, Present);
+    Ok(worker.stop(SOON).await?)
+}
+
+#[tokio::test]
+async fn one_device_marks_one_student_in_a_session_however_many_try_at_once() -> Result<()> {
+    let school = School::open(12).await?;
+    let workers = [school.work(), school.work()];
+    protect(&school, Protections { shared_device: OnDoubt::Refuse, ..Protections::default() }, -60).await?;
+    let session = school.lesson().await?;
+    let token = school.token(session, 10).await?;
+    let from = |student: usize, device: &str, seconds| Scan {
+        device_id: Some(DeviceId::of(device)),
+        ..school.scan_of(school.students[student], token, seconds)
+    };
+    let rush: Vec<Scan> = (0..10).map(|student| from(student, "phone", 20)).collect();
+    let codes = try_join_all(rush.iter().map(|scan| answer(&school, scan))).await?;
+    assert_eq!(codes.iter().filter(|code| code.is_none()).count(), 1, "{codes:?}");
+    assert_eq!(codes.iter().filter(|code| **code == Some(Code::DeviceAlreadyUsed)).count(), 9, "{codes:?}");
+    assert_eq!(school.rows(session).await?.len(), 1);
+
+    // The same student again is told what is so; a device of one's own is nobody's business.
+    let winner = codes.iter().position(Option::is_none).context("somebody was the first")?;
+    assert_eq!(answer(&school, &from(winner, "phone", 30)).await?, Some(Code::AlreadyMarkedAttendance));
+    assert_eq!(answer(&school, &from(10, "tablet", 30)).await?, None);
+    let loser = (winner + 1) % 10;
+    assert_eq!(answer(&school, &from(loser, "own phone", 31)).await?, None);
+    // A scan that did not count does not use the device up.
+    let outsider =
+        Scan { device_id: Some(DeviceId::of("fresh")), ..school.scan_of(school.outsider, token, 32) };
+    assert_eq!(answer(&school, &outsider).await?, Some(Code::NotEnrolled));
+    assert_eq!(answer(&school, &from(11, "fresh", 33)).await?, None);
+    for worker in workers {
+        worker.stop(SOON).await?;
+    }
+    Ok(())
+}

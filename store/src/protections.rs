@@ -1,0 +1,263 @@
+//! What classes do against codes that are passed on, by validity, so that a decision can read it as of the scan: written by
+//! the api. And what was found of each scan: written by the attendance worker.
+
+use crate::StoreError;
+use chrono::{DateTime, Utc};
+use ipnet::IpNet;
+use rollcall_schemas::{
+    id::{ClassId, DeviceId, ScanId, SessionId, UserId},
+    scan::OnDoubt,
+};
+use serde_json::Value;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+/// What a class does against codes that are passed on. By default nothing.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Protections {
+    /// Where scans must come from; empty means anywhere.
+    pub allowed_networks: Vec<IpNet>,
+    /// Where phones must be.
+    pub room: Option<RoomPosition>,
+    /// What becomes of a scan that does not say closely enough where its phone is, while [`Self::room`] is set.
+    pub without_position: OnDoubt,
+    /// What becomes of a scan from a device that another student has used in the session.
+    pub shared_device: OnDoubt,
+}
+
+/// Where a room is (WGS 84), and how far around it its students may be.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RoomPosition {
+    /// Degrees north.
+    pub latitude: f64,
+    /// Degrees east.
+    pub longitude: f64,
+    /// Metres.
+    pub radius_m: i32,
+}
+
+struct Row {
+    allowed_networks: Vec<String>,
+    room_latitude: Option<f64>,
+    room_longitude: Option<f64>,
+    room_radius_m: Option<i32>,
+    without_position: String,
+    shared_device: String,
+}
+
+impl TryFrom<Row> for Protections {
+    type Error = StoreError;
+
+    fn try_from(row: Row) -> Result<Self, StoreError> {
+        let network = |text: String| {
+            text.parse().map_err(|_| StoreError::corrupt("class_protections", "allowed_networks", &text))
+        };
+        let on_doubt = |name: &str, column| {
+            OnDoubt::parse(name).ok_or_else(|| StoreError::corrupt("class_protections", column, name))
+        };
+        let position = row.room_latitude.zip(row.room_longitude).zip(row.room_radius_m);
+        Ok(Self {
+            allowed_networks: row.allowed_networks.into_iter().map(network).collect::<Result<_, _>>()?,
+            room: position.map(|((latitude, longitude), radius_m)| RoomPosition {
+                latitude,
+                longitude,
+                radius_m,
+            }),
+            without_position: on_doubt(&row.without_position, "without_position")?,
+            shared_device: on_doubt(&row.shared_device, "shared_device")?,
+        })
+    }
+}
+
+/// What a class does as of `at`.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn of_class(
+    conn: &mut PgConnection,
+    id: ClassId,
+    at: DateTime<Utc>,
+) -> Result<Protections, StoreError> {
+    let row = sqlx::query_as!(
+        Row,
+        r#"SELECT allowed_networks::text[] AS "allowed_networks!", room_latitude, room_longitude, room_radius_m,
+                  without_position, shared_device
+           FROM class_protections
+           WHERE class_id = $1 AND valid_from <= $2 AND (valid_to IS NULL OR valid_to > $2)"#,
+        id.0,
+        at
+    )
+    .fetch_optional(conn)
+    .await?;
+    row.map_or_else(|| Ok(Protections::default()), Protections::try_from)
+}
+
+/// What classes do, each as of a moment, in their order; `None` where one does nothing.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn of_classes(
+    tx: &mut PgConnection,
+    moments: &[(ClassId, DateTime<Utc>)],
+) -> Result<Vec<Option<Protections>>, StoreError> {
+    let (classes, times): (Vec<Uuid>, Vec<DateTime<Utc>>) =
+        moments.iter().map(|(class, at)| (class.0, *at)).unzip();
+    let rows = sqlx::query!(
+        r#"SELECT asked.place AS "place!", p.allowed_networks::text[] AS "allowed_networks!", p.room_latitude,
+                  p.room_longitude, p.room_radius_m, p.without_position, p.shared_device
+           FROM UNNEST($1::uuid[], $2::timestamptz[]) WITH ORDINALITY AS asked (class_id, at, place)
+           JOIN class_protections p ON p.class_id = asked.class_id AND p.valid_from <= asked.at
+                AND (p.valid_to IS NULL OR p.valid_to > asked.at)"#,
+        &classes,
+        &times
+    )
+    .fetch_all(tx)
+    .await?;
+    let mut found = vec![None; moments.len()];
+    for row in rows {
+        let place = usize::try_from(row.place - 1).expect("places count from 1");
+        let row = Row {
+            allowed_networks: row.allowed_networks,
+            room_latitude: row.room_latitude,
+            room_longitude: row.room_longitude,
+            room_radius_m: row.room_radius_m,
+            without_position: row.without_position,
+            shared_device: row.shared_device,
+        };
+        found[place] = Some(row.try_into()?);
+    }
+    Ok(found)
+}
+
+/// Sets what a class does from `at` on. The class is held by the transaction.
+///
+/// # Errors
+/// [`StoreError::Unusable`] when a network is none, or when the database does not do it.
+pub async fn set(
+    conn: &mut PgConnection,
+    id: ClassId,
+    protections: &Protections,
+    at: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "UPDATE class_protections SET valid_to = $2 WHERE class_id = $1 AND valid_to IS NULL AND valid_from < $2",
+        id.0,
+        at
+    )
+    .execute(&mut *conn)
+    .await?;
+    let networks: Vec<String> = protections.allowed_networks.iter().map(IpNet::to_string).collect();
+    sqlx::query!(
+        "INSERT INTO class_protections
+             (class_id, valid_from, allowed_networks, room_latitude, room_longitude, room_radius_m, without_position,
+              shared_device)
+         VALUES ($1, $2, $3::text[]::cidr[], $4, $5, $6, $7, $8)
+         ON CONFLICT (class_id, valid_from) DO UPDATE SET
+             allowed_networks = EXCLUDED.allowed_networks, room_latitude = EXCLUDED.room_latitude,
+             room_longitude = EXCLUDED.room_longitude, room_radius_m = EXCLUDED.room_radius_m,
+             without_position = EXCLUDED.without_position, shared_device = EXCLUDED.shared_device",
+        id.0,
+        at,
+        &networks,
+        protections.room.map(|room| room.latitude),
+        protections.room.map(|room| room.longitude),
+        protections.room.map(|room| room.radius_m),
+        protections.without_position.as_str(),
+        protections.shared_device.as_str()
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// A device in a session.
+pub type DeviceInSession = (SessionId, DeviceId);
+
+/// Which students' scans from these devices count, in these sessions.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn users_of_devices(
+    tx: &mut PgConnection,
+    devices: &[DeviceInSession],
+) -> Result<Vec<(DeviceInSession, UserId)>, StoreError> {
+    let (sessions, devices): (Vec<Uuid>, Vec<Uuid>) =
+        devices.iter().map(|(session, device)| (session.0, device.0)).unzip();
+    let rows = sqlx::query!(
+        r#"SELECT k.session_id, k.device_id AS "device_id!", k.student_id
+           FROM UNNEST($1::uuid[], $2::uuid[]) AS asked (session_id, device_id)
+           JOIN scan_checks k ON k.session_id = asked.session_id AND k.device_id = asked.device_id AND k.counts"#,
+        &sessions,
+        &devices
+    )
+    .fetch_all(tx)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| ((row.session_id.into(), row.device_id.into()), row.student_id.into()))
+        .collect())
+}
+
+/// What was found of a scan.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ScanCheck {
+    /// The session.
+    pub session_id: SessionId,
+    /// The scan.
+    pub scan_id: ScanId,
+    /// Who scanned.
+    pub student_id: UserId,
+    /// The device it came from, if that is known.
+    pub device_id: Option<DeviceId>,
+    /// Whether the scan was not refused.
+    pub counts: bool,
+    /// What was found.
+    pub found: Value,
+}
+
+/// Keeps what was found of scans, each once.
+///
+/// # Errors
+/// When the database does not do it.
+pub async fn keep_checks(tx: &mut PgConnection, checks: &[ScanCheck]) -> Result<(), StoreError> {
+    if checks.is_empty() {
+        return Ok(());
+    }
+    let sessions: Vec<Uuid> = checks.iter().map(|check| check.session_id.0).collect();
+    let scans: Vec<Uuid> = checks.iter().map(|check| check.scan_id.0).collect();
+    let students: Vec<Uuid> = checks.iter().map(|check| check.student_id.0).collect();
+    let devices: Vec<Option<Uuid>> = checks.iter().map(|check| check.device_id.map(|id| id.0)).collect();
+    let counts: Vec<bool> = checks.iter().map(|check| check.counts).collect();
+    let found: Vec<Value> = checks.iter().map(|check| check.found.clone()).collect();
+    sqlx::query!(
+        "INSERT INTO scan_checks (session_id, scan_id, student_id, device_id, counts, found)
+         SELECT * FROM UNNEST($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::boolean[], $6::jsonb[])
+         ON CONFLICT DO NOTHING",
+        &sessions,
+        &scans,
+        &students,
+        &devices as &[Option<Uuid>],
+        &counts,
+        &found
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// What was found of a scan that was held against the rules of its class.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn check_of(
+    conn: &mut PgConnection,
+    session: SessionId,
+    scan: ScanId,
+) -> Result<Option<Value>, StoreError> {
+    let found = sqlx::query_scalar!(
+        "SELECT found FROM scan_checks WHERE session_id = $1 AND scan_id = $2",
+        session.0,
+        scan.0
+    );
+    Ok(found.fetch_optional(conn).await?)
+}
