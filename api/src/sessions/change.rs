@@ -12,7 +12,7 @@ use crate::{
     state::Api,
 };
 use axum::{
-    extract::State,
+    extract::{FromRequestParts, State},
     response::{IntoResponse, Response},
 };
 use chrono::{DateTime, TimeDelta, Utc};
@@ -101,15 +101,13 @@ pub(super) fn is_near(start: DateTime<Utc>, now: DateTime<Utc>) -> Result<(), Pr
 )]
 pub(crate) async fn create_session(
     State(api): State<Api>,
-    caller: Caller,
-    audit: Audit,
-    key: IdempotencyKey,
+    asking: Asking,
     Body(new): Body<NewSession>,
 ) -> Result<Response, ApiError> {
     is_near(new.start_time, api.clock().now())?;
     let mut db = api.connection().await?;
     classes::find(&mut db, new.class_id).await?;
-    owns_class(&mut db, &caller, new.class_id).await?;
+    owns_class(&mut db, &asking.caller, new.class_id).await?;
     drop(db);
     let command = SessionCommand::Create {
         class_id: new.class_id,
@@ -121,7 +119,7 @@ pub(crate) async fn create_session(
             qr_ttl_seconds: new.qr_ttl_seconds,
         },
     };
-    match (Asking { api: &api, caller: &caller, audit: &audit, key }).ask(command).await? {
+    match asking.ask(&api, command).await? {
         Told::Done(answer) => {
             let session = find(&mut *api.connection().await?, answer.session_id).await?;
             Ok(Success::created("SESSION_CREATED", SessionData { session: session.into() }).into_response())
@@ -147,14 +145,11 @@ pub(crate) async fn create_session(
 )]
 pub(crate) async fn start_session(
     State(api): State<Api>,
-    caller: Caller,
-    audit: Audit,
+    asking: Asking,
     Path(session_id): Path<SessionId>,
-    key: IdempotencyKey,
 ) -> Result<Response, ApiError> {
     find(&mut *api.connection().await?, session_id).await?;
-    let asking = Asking { api: &api, caller: &caller, audit: &audit, key };
-    let told = asking.ask(SessionCommand::Start { session_id }).await?;
+    let told = asking.ask(&api, SessionCommand::Start { session_id }).await?;
     with_code(&api, told, "SESSION_STARTED").await
 }
 
@@ -184,14 +179,11 @@ pub(crate) struct EndedData {
 )]
 pub(crate) async fn end_session(
     State(api): State<Api>,
-    caller: Caller,
-    audit: Audit,
+    asking: Asking,
     Path(session_id): Path<SessionId>,
-    key: IdempotencyKey,
 ) -> Result<Response, ApiError> {
     find(&mut *api.connection().await?, session_id).await?;
-    let asking = Asking { api: &api, caller: &caller, audit: &audit, key };
-    match asking.ask(SessionCommand::End { session_id }).await? {
+    match asking.ask(&api, SessionCommand::End { session_id }).await? {
         Told::Done(answer) => {
             let session = find(&mut *api.connection().await?, answer.session_id).await?;
             let attendance_count = answer.attendance_count.unwrap_or_default();
@@ -209,19 +201,20 @@ pub(super) enum Told {
 }
 
 /// Somebody's call for a change of a session.
-pub(super) struct Asking<'a> {
-    pub(super) api: &'a Api,
-    pub(super) caller: &'a Caller,
-    pub(super) audit: &'a Audit,
-    pub(super) key: IdempotencyKey,
+#[derive(FromRequestParts)]
+#[from_request(state(Api))]
+pub(crate) struct Asking {
+    caller: Caller,
+    audit: Audit,
+    key: IdempotencyKey,
 }
 
-impl Asking<'_> {
+impl Asking {
     /// Asks the attendance worker to change a session. That it was asked is on record before it is.
-    pub(super) async fn ask(self, command: SessionCommand) -> Result<Told, ApiError> {
-        let Self { api, caller, audit, key } = self;
+    pub(super) async fn ask(self, api: &Api, command: SessionCommand) -> Result<Told, ApiError> {
+        let Self { caller, audit, key } = self;
         let content = serde_json::to_vec(&command).expect("commands of the contract serialise");
-        let request_id = key.request_id(api, caller, RequestKind::Session.name(), &content);
+        let request_id = key.request_id(api, &caller, RequestKind::Session.name(), &content);
         audit.record(&mut *api.connection().await?, act(&command)).await?;
         let requested_at = api.clock().now();
         let request = SessionRequest { request_id, requested_by: caller.id(), requested_at, command };

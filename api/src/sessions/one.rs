@@ -5,15 +5,7 @@ use super::{
     change::{Asking, Told, ends_well, is_near},
     find,
 };
-use crate::{
-    ask::{IdempotencyKey, Pending},
-    audit::Audit,
-    classes,
-    error::ApiError,
-    extract::{Body, Caller},
-    reply::Reply,
-    state::Api,
-};
+use crate::{ask::Pending, classes, error::ApiError, extract::Body, reply::Reply, state::Api};
 use axum::{
     extract::State,
     response::{IntoResponse, Response},
@@ -82,10 +74,8 @@ pub(crate) struct SessionChange {
 )]
 pub(crate) async fn change_session(
     State(api): State<Api>,
-    caller: Caller,
-    audit: Audit,
+    asking: Asking,
     Path(session_id): Path<SessionId>,
-    key: IdempotencyKey,
     Body(change): Body<SessionChange>,
 ) -> Result<Response, ApiError> {
     let present = find(&mut *api.connection().await?, session_id).await?;
@@ -99,8 +89,7 @@ pub(crate) async fn change_session(
     ends_well(plan.ends_at, plan.starts_at)
         .map_err(|error| Problem::validation([("endTime", error.to_string())]))?;
     is_near(plan.starts_at, api.clock().now())?;
-    let asking = Asking { api: &api, caller: &caller, audit: &audit, key };
-    let told = asking.ask(SessionCommand::Change { session_id, plan }).await?;
+    let told = asking.ask(&api, SessionCommand::Change { session_id, plan }).await?;
     changed(&api, told, "SESSION_CHANGED").await
 }
 
@@ -121,14 +110,11 @@ pub(crate) async fn change_session(
 )]
 pub(crate) async fn cancel_session(
     State(api): State<Api>,
-    caller: Caller,
-    audit: Audit,
+    asking: Asking,
     Path(session_id): Path<SessionId>,
-    key: IdempotencyKey,
 ) -> Result<Response, ApiError> {
     find(&mut *api.connection().await?, session_id).await?;
-    let asking = Asking { api: &api, caller: &caller, audit: &audit, key };
-    let told = asking.ask(SessionCommand::Cancel { session_id }).await?;
+    let told = asking.ask(&api, SessionCommand::Cancel { session_id }).await?;
     changed(&api, told, "SESSION_CANCELLED").await
 }
 

@@ -5,14 +5,7 @@ use super::{
     change::{Asking, with_code},
     find, qr_image,
 };
-use crate::{
-    ask::{IdempotencyKey, Pending},
-    audit::Audit,
-    error::ApiError,
-    extract::Caller,
-    reply::Reply,
-    state::Api,
-};
+use crate::{ask::Pending, error::ApiError, reply::Reply, state::Api};
 use axum::{extract::State, response::Response};
 use chrono::{DateTime, Utc};
 use rollcall_schemas::{code::Code, id::SessionId, request::SessionCommand};
@@ -104,13 +97,10 @@ pub(crate) async fn get_code(State(api): State<Api>, Path(id): Path<SessionId>) 
 )]
 pub(crate) async fn rotate_code(
     State(api): State<Api>,
-    caller: Caller,
-    audit: Audit,
+    asking: Asking,
     Path(session_id): Path<SessionId>,
-    key: IdempotencyKey,
 ) -> Result<Response, ApiError> {
     find(&mut *api.connection().await?, session_id).await?;
-    let asking = Asking { api: &api, caller: &caller, audit: &audit, key };
-    let told = asking.ask(SessionCommand::RotateQr { session_id }).await?;
+    let told = asking.ask(&api, SessionCommand::RotateQr { session_id }).await?;
     with_code(&api, told, "QR_ROTATED").await
 }

@@ -5,13 +5,7 @@ use super::{
     find,
     qr::CodeData,
 };
-use crate::{
-    ask::{IdempotencyKey, Pending},
-    audit::Audit,
-    error::ApiError,
-    extract::{Body, Caller},
-    state::Api,
-};
+use crate::{ask::Pending, error::ApiError, extract::Body, state::Api};
 use axum::{extract::State, response::Response};
 use chrono::{DateTime, Utc};
 use garde::Validate;
@@ -54,15 +48,12 @@ pub(crate) struct Reopening {
 )]
 pub(crate) async fn reopen_session(
     State(api): State<Api>,
-    caller: Caller,
-    audit: Audit,
+    asking: Asking,
     Path(session_id): Path<SessionId>,
-    key: IdempotencyKey,
     Body(Reopening { reason, end_time }): Body<Reopening>,
 ) -> Result<Response, ApiError> {
     find(&mut *api.connection().await?, session_id).await?;
-    let asking = Asking { api: &api, caller: &caller, audit: &audit, key };
     let ends_at = end_time.map(to_micros);
-    let told = asking.ask(SessionCommand::Reopen { session_id, ends_at, reason }).await?;
+    let told = asking.ask(&api, SessionCommand::Reopen { session_id, ends_at, reason }).await?;
     with_code(&api, told, "SESSION_REOPENED").await
 }
