@@ -17,10 +17,12 @@ use rollcall_schemas::{
     fact::{AttendanceStatus, Evidence, Fact, FactEvent, Scope},
     feed::{AuthEntry, AuthFact},
     id::{AttendanceId, FactId, SessionId, SightingId, UserId},
+    request::SessionPlan,
     role::Role,
     subject::Stream,
 };
 use rollcall_service::limits::LimitsConfig;
+use rollcall_store::sessions;
 use rollcall_test_support::{Client, eventually};
 use serde_json::{Value, json};
 use socket::{
@@ -533,18 +535,12 @@ async fn a_client_is_in_so_many_rooms_and_says_so_much() {
     let pool = rollcall_store::open(&test.database_url, 1).unwrap();
     let mut planned = Vec::new();
     for number in 0..101u128 {
-        let session = rollcall_store::sessions::Session {
-            id: SessionId(Uuid::from_u128(number + 1)),
-            class_id: test.school.class,
-            starts_at: test.clock.now(),
-            ends_at: test.clock.now() + TimeDelta::hours(1),
-            state: rollcall_schemas::fact::SessionState::Scheduled,
-            started_at: None,
-            ended_at: None,
-        };
+        let id = SessionId(Uuid::from_u128(number + 1));
+        let (starts_at, ends_at) = (test.clock.now(), test.clock.now() + TimeDelta::hours(1));
+        let plan = SessionPlan { allow_overlap: true, ..SessionPlan::between(starts_at, ends_at) };
         let mut db = pool.acquire().await.unwrap();
-        rollcall_store::sessions::plan(&mut db, &session, test.clock.now()).await.unwrap();
-        planned.push(json!({ "sessionId": session.id }));
+        sessions::plan(&mut db, (id, test.school.class), &plan, starts_at).await.unwrap();
+        planned.push(json!({ "sessionId": id }));
     }
     let (last, first) = planned.split_last().unwrap();
     for room in first {
