@@ -185,6 +185,8 @@ pub enum WebhookCommand {
         /// The sequence in FACTS; what comes after it is sent.
         since: u64,
     },
+}
+
 /// What a session should be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SessionPlan {

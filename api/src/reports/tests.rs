@@ -4,15 +4,16 @@ use crate::testing::TestApi;
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 use http::Method;
 use rollcall_schemas::{
-    fact::{AttendanceStatus, Evidence, SessionState},
+    fact::{AttendanceStatus, Evidence},
     id::{AttendanceId, ClassId, SessionId, UserId},
+    request::SessionPlan,
     role::Role,
 };
 use rollcall_store::{
     PgConnection,
     attendance::{self, Mark, Origin, Record},
     classes::{self, NewClass},
-    sessions::{self, Session},
+    sessions,
     users::{self, NewUser},
 };
 use serde_json::{Value, json};
@@ -105,6 +106,7 @@ impl Term {
             description: String::new(),
             teacher_id: school.teacher,
             capacity: None,
+            room: None,
             created_at: self.test.clock.now(),
         };
         classes::create(&mut db, &third).await.unwrap();
@@ -164,17 +166,11 @@ impl Term {
     }
 
     async fn plan(&self, db: &mut PgConnection, class_id: ClassId, starts_at: DateTime<Utc>) -> SessionId {
-        let session = Session {
-            id: SessionId(self.test.api.entropy().uuid_v4()),
-            class_id,
-            starts_at,
-            ends_at: starts_at + TimeDelta::hours(1),
-            state: SessionState::Scheduled,
-            started_at: None,
-            ended_at: None,
-        };
-        sessions::plan(db, &session, starts_at).await.unwrap();
-        session.id
+        let id = SessionId(self.test.api.entropy().uuid_v4());
+        let ends_at = starts_at + TimeDelta::hours(1);
+        let plan = SessionPlan { allow_overlap: true, ..SessionPlan::between(starts_at, ends_at) };
+        sessions::plan(db, (id, class_id), &plan, starts_at).await.unwrap();
+        id
     }
 
     async fn record(&mut self, db: &mut PgConnection, row: Row) {
