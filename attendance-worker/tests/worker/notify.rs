@@ -22,7 +22,7 @@ use rollcall_schemas::{
     id::{GuardianId, RequestId, WebhookId},
     notification::{Channel, Digest, Every, Language, Preferences, QuietHours, Topic, Weekday},
     outcome::{Answer, Outcome, OutcomeResult},
-    request::{SessionCommand, WebhookCommand, WebhookRequest},
+    request::{SessionCommand, SessionPlan, WebhookCommand, WebhookRequest},
     subject::{self, RequestKind, Stream},
 };
 use rollcall_service::{clock::Clock, config::Secret, lifecycle::Lifecycle, seal::Sealer};
@@ -240,8 +240,8 @@ impl School {
     }
 
     async fn missed_lesson_from(&self, seconds: i64) -> Result<()> {
-        let (class_id, starts_at, ends_at) = (self.class, at(seconds), at(seconds + 3_600));
-        let create = SessionCommand::Create { class_id, starts_at, ends_at };
+        let plan = SessionPlan::between(at(seconds), at(seconds + 3_600));
+        let create = SessionCommand::Create { class_id: self.class, plan };
         let session_id = self.command(seconds - 600, create).await?.session_id;
         self.command(seconds, SessionCommand::Start { session_id }).await?;
         self.end(session_id, seconds + 3_600).await?;
