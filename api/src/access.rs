@@ -40,9 +40,8 @@ const fn rule(method: &'static str, path: &'static str, who: Who, ownership: Own
 pub const RULES: &[Rule] = &[
     rule("POST",   "/api/v1/auth/login",                        Who::Anyone,                 Ownership::Any),
     rule("POST",   "/api/v1/auth/register",                     Who::Anyone,                 Ownership::Narrowed),
-    // What goes on with a sign-in that is on record.
-    rule("POST",   "/api/v1/auth/refresh",                      Who::Anyone,                 Ownership::Narrowed).audited(Audited::No),
-    rule("POST",   "/api/v1/auth/logout",                       Who::Anyone,                 Ownership::Narrowed).audited(Audited::No),
+    rule("POST",   "/api/v1/auth/refresh",                      Who::Anyone,                 Ownership::Narrowed),
+    rule("POST",   "/api/v1/auth/logout",                       Who::Anyone,                 Ownership::Narrowed),
     rule("GET",    "/api/v1/auth/oidc",                         Who::Anyone,                 Ownership::Any),
     rule("GET",    "/api/v1/auth/oidc/{provider}/start",        Who::Anyone,                 Ownership::Any),
     rule("GET",    "/api/v1/auth/oidc/{provider}/callback",     Who::Anyone,                 Ownership::Any),
@@ -160,6 +159,10 @@ pub const RULES: &[Rule] = &[
     rule("PATCH",  "/api/v1/admin/system-config",               ADMIN,                       Ownership::Any),
     rule("GET",    "/api/v1/admin/system-health",               ADMIN,                       Ownership::Any),
     rule("GET",    "/api/v1/system/health",                     STAFF,                       Ownership::Any),
+    rule("GET",    "/api/v1/system/stats",                      STAFF,                       Ownership::Any),
+    rule("GET",    "/api/v1/system/logs",                       STAFF,                       Ownership::Any),
+    rule("GET",    "/api/v1/system/metrics/{area}",             STAFF,                       Ownership::Any),
+    rule("GET",    "/api/v1/models/status",                     STAFF,                       Ownership::Any),
     rule("GET",    "/api/v1/audit/logs",                        ADMIN,                       Ownership::Any),
 ];
 

@@ -9,6 +9,7 @@ use rollcall_schemas::{
 use rollcall_service::{
     clock::{Clock, Entropy},
     config::Secret,
+    telemetry::current_trace_id,
 };
 use rollcall_store::{
     PgConnection, Pool, Postgres, StoreError,
@@ -107,7 +108,7 @@ fn line(user: &NewUser, entropy: &Entropy) -> Entry {
         target: Target { kind: "user".into(), id: Some(user.id.to_string()) },
         occurrences: 1,
         request_id: None,
-        trace_id: None,
+        trace_id: current_trace_id(),
         details: Some(Details::new(entropy.bytes(), &json!({ "after": after }))),
     }
 }

@@ -4,6 +4,7 @@ use crate::auth::OidcConfig;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{num::NonZeroU32, path::PathBuf, time::Duration};
+use utoipa::ToSchema;
 
 /// The settings of the api.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -13,7 +14,8 @@ pub struct ApiConfig {
     /// added to by `rollcall admin rotate-keys`, read again while running. Without it a key is drawn at each start; tokens
     /// of earlier starts stay good until they expire.
     pub signing_key_file: Option<PathBuf>,
-    /// Who may register: `closed` (nobody), `invited` (with an invitation), or `open` (everybody, as students).
+    /// Who may register: `closed` (nobody), `invited` (with an invitation), or `open` (everybody, as students). Until an
+    /// administrator says otherwise at run time, as for the settings of locks and of waiting below.
     pub registration: Registration,
     /// Signing in with identity providers.
     pub oidc: OidcConfig,
@@ -37,7 +39,7 @@ pub struct ApiConfig {
 }
 
 /// Who may register.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Registration {
     /// Nobody: staff make accounts.

@@ -1,10 +1,10 @@
-//! The feeds that are told from rows, CAMERAS and the API keys of AUTH: what the log lacks, or has otherwise, is told
-//! again.
+//! The feeds that are told from rows, CAMERAS, and of AUTH the API keys and the sign-ins that ended: what the log lacks, or
+//! has otherwise, is told again. A person who lost their role or their account is known by the sign-ins that ended with it.
 //!
 //! In ordinary times the outbox keeps the two alike. This is for a log that was lost, or older than the database, and for
 //! a database that was restored and is older than the log: whatever the rows say now gets a revision that everybody takes.
 
-use crate::{api_keys, cameras, error::ApiError, signing::Signing, state::Api};
+use crate::{api_keys, auth, cameras, error::ApiError, signing::Signing, state::Api};
 use rollcall_bus::{Change, Feed};
 use rollcall_schemas::{
     feed::{AuthEntry, CameraEntry, FeedEntry},
@@ -76,12 +76,18 @@ async fn tell_what_is_missing(
         .filter(|(camera, deleted)| camera_to_tell(&cameras, camera, *deleted).is_some())
         .map(|(camera, _)| camera.id)
         .collect();
+    // That a sign-in ended never changes: it is known or it is not.
+    let mut ended = auth::ended_entries(api, &mut db).await?;
+    ended.retain(|entry| !keys.contains_key(&entry.key()));
     drop(db);
-    if missing_keys.is_empty() && missing_cameras.is_empty() {
+    if missing_keys.is_empty() && missing_cameras.is_empty() && ended.is_empty() {
         return Ok(0);
     }
     let mut tx = api.begin().await?;
     let mut messages = Vec::new();
+    for entry in ended {
+        messages.push(instead(&mut tx, &entry).await?);
+    }
     for key in rollcall_store::api_keys::lock_each(&mut tx, &missing_keys).await? {
         let Some(entry) = key_to_tell(&keys, &key) else { continue };
         rollcall_store::api_keys::raise_revision(&mut tx, key.id, signed(entry.revision())).await?;

@@ -4,6 +4,10 @@
 //! the hash of caller, route and key. A call is carried out to its end even when its caller goes away, because that is when
 //! it is repeated. What was refused changed nothing: it is not kept, and may be tried again under the same key.
 //!
+//! That a call has had its effect is committed together with the effect ([`Api::commit`]). So a process that dies at any
+//! point leaves either a call that had no effect, which may be carried out again after a while, or one that had it, which
+//! never is.
+//!
 //! A secret is shown once and never kept: a repeated call that would show one again is told that it was done.
 
 use crate::{access, ask::IdempotencyKey, error::ApiError, extract::Caller, state::Api};
@@ -13,12 +17,12 @@ use axum::{
     middleware::Next,
     response::Response,
 };
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use http::{HeaderName, HeaderValue, StatusCode, request::Parts};
 use rollcall_schemas::{access::Retry, code::Code};
 use rollcall_service::http::{Answer, Bytes, Problem};
 use rollcall_store::{
-    StoreError,
+    PgConnection, StoreError,
     keyed_calls::{self, Begun, CallHash, KeptAnswer},
 };
 use sha2::{Digest, Sha256};
@@ -34,6 +38,30 @@ const UNDER_WAY: Duration = Duration::from_secs(1);
 /// Says that an answer is the one of an earlier call.
 pub(crate) const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 const PURGE_AT_MOST: i64 = 500;
+
+tokio::task_local! {
+    /// The keyed call that is being carried out.
+    static CALL: KeyedCall;
+}
+
+/// A call that was begun under a key.
+#[derive(Clone, Copy)]
+struct KeyedCall {
+    hash: CallHash,
+    begun_at: DateTime<Utc>,
+}
+
+/// Says in the transaction of an effect whose it is, where that is a call with a key.
+///
+/// # Errors
+/// `409` when the call counted as abandoned meanwhile, and somebody else carries it out.
+pub(crate) async fn carry_out(tx: &mut PgConnection) -> Result<(), ApiError> {
+    let Ok(KeyedCall { hash, begun_at }) = CALL.try_with(|call| *call) else { return Ok(()) };
+    if keyed_calls::carry_out(tx, &hash, begun_at).await? {
+        return Ok(());
+    }
+    Err(Problem::conflict("the call took so long that it was begun again under its Idempotency-Key").into())
+}
 
 /// Carries a call out once, if it has a key and its row wants it.
 pub(crate) async fn once(
@@ -67,6 +95,7 @@ pub(crate) async fn once(
                 keep(&api, &call, response.status(), answer).await;
                 response
             };
+            let carried_out = CALL.scope(KeyedCall { hash: call, begun_at: now }, carried_out);
             // Not dropped with the connection of the caller.
             let carried_out = tokio::spawn(carried_out.in_current_span());
             carried_out.await.map_err(|error| Problem::internal(error).into())
@@ -77,6 +106,11 @@ pub(crate) async fn once(
                 .into())
         }
         Begun::Answered(kept) => Ok(replay(kept)?),
+        Begun::Unanswered => Err(Problem::conflict(
+            "this call was carried out before, and its answer was lost: look at what it made, and take a new key for \
+             another",
+        )
+        .into()),
         Begun::OtherContent => Err(Problem::new(
             Code::IdempotencyKeyReused,
             "this Idempotency-Key was used for the same route with another content: take a new key",
@@ -115,7 +149,7 @@ fn hash<const N: usize>(parts: [&[u8]; N]) -> [u8; 32] {
 }
 
 /// Keeps the answer of a success; anything else may be tried again. When the database is away the call counts as under
-/// way until it counts as abandoned.
+/// way until it counts as abandoned, or as one whose answer was lost.
 async fn keep(api: &Api, call: &CallHash, status: StatusCode, answer: Option<Answer>) {
     let kept = async {
         let mut db = api.connection().await?;

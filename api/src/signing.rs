@@ -102,7 +102,7 @@ async fn publish(api: &Api) -> Result<(), ApiError> {
         };
         signers.iter().map(of).collect()
     };
-    let lifetime = TimeDelta::seconds(api.token_lifetime_s().into());
+    let lifetime = TimeDelta::seconds(api.longest_token_lifetime_s().into());
     let before: Vec<_> = keys.iter().map(|(_, _, known)| known.clone()).collect();
     let after = plan(&before, api.clock().now(), lifetime);
     let news = keys.into_iter().zip(after).filter(|((_, _, known), planned)| known.as_ref() != Some(planned));

@@ -4,7 +4,7 @@
 use crate::{
     admin::{SystemConfig, SystemSettings},
     api_keys::{NoteKeyUses, note_own_uses},
-    audit::Refusals,
+    audit::RecordRefusals,
     auth::{self, Providers, Turns},
     config::ApiConfig,
     error::ApiError,
@@ -24,6 +24,8 @@ use rollcall_service::{
     http::Problem,
     lifecycle::Lifecycle,
     limits::{Gate, Limiter},
+    process::Process,
+    refusals::RefusalCounts,
     seal::Sealer,
     telemetry::current_traceparent,
 };
@@ -38,6 +40,7 @@ use std::{
     sync::{Arc, Weak},
     time::Duration,
 };
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -71,6 +74,8 @@ pub struct ApiDeps {
     pub health: HealthRegistry,
     /// Seals what the database keeps and others must not read.
     pub sealer: Sealer,
+    /// The process it runs in.
+    pub process: Process,
 }
 
 /// Why the api could not start.
@@ -127,7 +132,9 @@ struct Inner {
     events: EventHub,
     watchers: Watchers,
     live: Live,
-    refusals: Refusals,
+    refusals: RefusalCounts,
+    /// Something was committed, and may have left lines in the audit.
+    committed: Notify,
     settings: SystemSettings,
     started_at: DateTime<Utc>,
 }
@@ -149,7 +156,7 @@ impl Api {
         let events = EventHub::start(bus, pool, clock, lifecycle).await?;
         let watchers = Watchers::new(config.watchers_per_user);
         let started_at = deps.clock.now();
-        let settings = SystemSettings::new(SystemConfig::of(&config));
+        let settings = SystemSettings::new(SystemConfig::of(&config, &deps.token, deps.limiter.configured()));
         let api = Self(Arc::new_cyclic(|api| Inner {
             live: Live::new(WeakApi(api.clone())),
             config,
@@ -162,7 +169,8 @@ impl Api {
             authenticator,
             events,
             watchers,
-            refusals: Refusals::default(),
+            refusals: RefusalCounts::default(),
+            committed: Notify::new(),
             settings,
             started_at,
         }));
@@ -197,6 +205,10 @@ impl Api {
         &self.0.deps.health
     }
 
+    pub(crate) fn process(&self) -> &Process {
+        &self.0.deps.process
+    }
+
     pub(crate) fn passwords(&self) -> &Passwords {
         &self.0.passwords
     }
@@ -218,8 +230,18 @@ impl Api {
         self.0.signing.current(&self.0.keys, self.clock().now())
     }
 
+    /// How long an access token that is issued now is good for.
     pub(crate) fn token_lifetime_s(&self) -> u32 {
+        self.settings().now().access_token_seconds.min(self.longest_token_lifetime_s())
+    }
+
+    /// How long any access token may be good for, whatever was or will be set at run time.
+    pub(crate) fn longest_token_lifetime_s(&self) -> u32 {
         self.0.deps.token.lifetime_s
+    }
+
+    pub(crate) fn limiter(&self) -> &Limiter {
+        &self.0.deps.limiter
     }
 
     /// What stands before every route.
@@ -254,7 +276,12 @@ impl Api {
         self.0.started_at
     }
 
-    pub(crate) fn refusals(&self) -> &Refusals {
+    /// Waits until something is committed here.
+    pub(crate) async fn committed(&self) {
+        self.0.committed.notified().await;
+    }
+
+    pub(crate) fn refusals(&self) -> &RefusalCounts {
         &self.0.refusals
     }
 
@@ -291,7 +318,8 @@ impl Api {
         Ok(self.0.deps.pool.begin().await?)
     }
 
-    /// Commits, together with the messages that follow, and publishes them. When the log is away they follow later.
+    /// Commits, together with the messages that follow, and publishes them. When the log is away they follow later. What a
+    /// call with a key does is committed as its effect.
     pub(crate) async fn commit(
         &self,
         mut tx: PgTransaction<'static>,
@@ -303,7 +331,9 @@ impl Api {
         let messages: Vec<_> =
             messages.into_iter().map(|message| message.with_headers(trace.clone())).collect();
         outbox::enqueue(&mut tx, cause, self.clock().now(), &messages).await?;
+        idempotency::carry_out(&mut tx).await?;
         tx.commit().await.map_err(StoreError::from)?;
+        self.0.committed.notify_one();
         if !messages.is_empty() {
             self.deliver(cause).await;
         }
@@ -385,6 +415,11 @@ impl Api {
         lifecycle.spawn("audit", async move {
             stop.run_until_cancelled(api.seal_audit()).await;
             Ok::<_, Infallible>(())
+        });
+        let (api, stop) = (self.clone(), lifecycle.soft_stop());
+        lifecycle.spawn("refusals-of-ingest", async move {
+            let handler = Arc::new(RecordRefusals(api.clone()));
+            api.bus().consume(RecordRefusals::consumer(), handler, stop).await
         });
         let (api, stop) = (self.clone(), lifecycle.soft_stop());
         lifecycle.spawn("refusals", async move {

@@ -22,7 +22,9 @@ use rollcall_service::{
     health::HealthRegistry,
     lifecycle::Lifecycle,
     limits::{Limiter, LimitsConfig},
+    process::Process,
     seal::Sealer,
+    telemetry::RecentLines,
 };
 use rollcall_store::{
     Pool, Postgres,
@@ -37,7 +39,7 @@ use utoipa_axum::router::OpenApiRouter;
 use uuid::Uuid;
 
 /// Long enough for any machine, short enough to fail.
-pub(crate) const SOON: Duration = Duration::from_secs(10);
+pub(crate) const SOON: Duration = Duration::from_secs(30);
 
 /// What people are created with.
 pub(crate) const PASSWORD: &str = "Correct-horse-1";
@@ -193,6 +195,7 @@ impl TestApi {
 }
 
 fn deps(pool: Pool<Postgres>, bus: Bus, clock: Clock, entropy: Entropy) -> ApiDeps {
+    let process = Process::new("test-api", RecentLines::default(), &clock, &Entropy::seeded(9));
     ApiDeps {
         pool,
         bus,
@@ -202,6 +205,7 @@ fn deps(pool: Pool<Postgres>, bus: Bus, clock: Clock, entropy: Entropy) -> ApiDe
         limiter: generous(),
         health: HealthRegistry::default(),
         sealer: Sealer::default(),
+        process,
     }
 }
 

@@ -39,6 +39,7 @@ mod error;
 mod feed;
 mod gossip;
 mod publish;
+mod scatter;
 mod snapshot;
 mod streams;
 mod tail;

@@ -12,7 +12,10 @@ use rollcall_schemas::{
     id::UserId,
     subject::{self, Stream},
 };
-use rollcall_service::clock::{Clock, Entropy};
+use rollcall_service::{
+    clock::{Clock, Entropy},
+    telemetry::current_trace_id,
+};
 use rollcall_store::{
     PgConnection, StoreError,
     audit::{
@@ -168,7 +171,7 @@ async fn erase(config: &Config, person: UserId) -> anyhow::Result<()> {
         target: Target { kind: "user".into(), id: Some(person.to_string()) },
         occurrences: 1,
         request_id: None,
-        trace_id: None,
+        trace_id: current_trace_id(),
         details: Some(Details::new(Entropy::real().bytes(), &json!({ "lines": lines }))),
     };
     audit::append(&mut tx, &line).await?;

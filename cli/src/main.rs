@@ -33,6 +33,7 @@ use rollcall_service::{config::Sources, http::use_ring, telemetry};
 #[cfg(feature = "face")]
 use std::os::unix::process::CommandExt;
 use std::{path::PathBuf, process::ExitCode};
+use tracing::{Instrument, info_span};
 
 /// Camera frames and QR scans become attendance records that people can trust.
 #[derive(Parser)]
@@ -200,8 +201,9 @@ async fn execute(command: Command, mut config: Config) -> anyhow::Result<()> {
         Command::Ledger(command) => ledger::run(command, &config).await,
         #[cfg(feature = "face")]
         Command::Identify(command) => identify::run(command, &config).await,
-        Command::Admin(command) => admin::run(command, &config).await,
-        Command::Audit(command) => audit::run(command, &config).await,
+        // What these do is on record, with the id of a trace.
+        Command::Admin(command) => admin::run(command, &config).instrument(info_span!("admin")).await,
+        Command::Audit(command) => audit::run(command, &config).instrument(info_span!("audit")).await,
         #[cfg(feature = "face")]
         Command::Demo => demo::run(config).await,
         #[cfg(feature = "face")]

@@ -17,6 +17,8 @@ use rollcall_service::{
     http,
     lifecycle::Lifecycle,
     limits::{self, Limiter},
+    process::Process,
+    telemetry,
 };
 use rollcall_store::{Pool, Postgres};
 use std::time::Duration;
@@ -34,6 +36,7 @@ pub struct Foundation {
     pub entropy: Entropy,
     pub health: HealthRegistry,
     pub limiter: Limiter,
+    pub process: Process,
 }
 
 impl Foundation {
@@ -49,7 +52,19 @@ impl Foundation {
         });
         let entropy = Entropy::real();
         let limiter = Limiter::new(config.limits, &entropy);
-        Ok(Self { bus, clock: Clock::real(), entropy, health, limiter })
+        let clock = Clock::real();
+        let process = Process::new(client, telemetry::recent_lines(), &clock, &entropy);
+        Ok(Self { bus, clock, entropy, health, limiter, process })
+    }
+
+    /// Says what this process is to whoever asks all of them.
+    fn answer_for_itself(&self, lifecycle: &Lifecycle) {
+        let (bus, process, stop) = (self.bus.clone(), self.process.clone(), lifecycle.soft_stop());
+        lifecycle.spawn("processes", async move {
+            let (subject, answer) = (subject::processes(), |question| process.answer(&question));
+            let answering = bus.answer_everybody(&subject, answer);
+            stop.run_until_cancelled(answering).await.unwrap_or(Ok(()))
+        });
     }
 
     /// Tells the other processes which calls were let through here, and hears it of them.
@@ -101,6 +116,7 @@ impl Foundation {
             limiter: self.limiter.clone(),
             health: self.health.clone(),
             sealer: config.sealer(),
+            process: self.process.clone(),
         };
         let api = Api::start(config.api.clone(), deps, lifecycle).await?;
         Ok(rollcall_api::router(&api))
@@ -124,7 +140,12 @@ impl Foundation {
 
     #[cfg(feature = "face")]
     async fn face_worker(&self, config: &Config, lifecycle: &Lifecycle) -> anyhow::Result<()> {
-        let deps = FaceDeps { bus: self.bus.clone(), clock: self.clock.clone(), health: self.health.clone() };
+        let deps = FaceDeps {
+            bus: self.bus.clone(),
+            clock: self.clock.clone(),
+            health: self.health.clone(),
+            process: self.process.clone(),
+        };
         Ok(worker::start(&config.face, deps, lifecycle).await?)
     }
 }
@@ -137,6 +158,7 @@ pub async fn everything(
     lifecycle: &Lifecycle,
 ) -> anyhow::Result<Router> {
     foundation.share_limits(lifecycle);
+    foundation.answer_for_itself(lifecycle);
     let door = foundation.ingest(config, &lifecycle.part("ingest"));
     let api = foundation.api(config, pool.clone(), &lifecycle.part("api")).await?;
     #[cfg(feature = "face")]
@@ -157,6 +179,7 @@ pub async fn ingest(config: Config) -> anyhow::Result<()> {
     let lifecycle = Lifecycle::new("ingest");
     let door = lifecycle.part("http");
     foundation.share_limits(&lifecycle);
+    foundation.answer_for_itself(&lifecycle);
     let (router, _) = foundation.ingest(&config, &lifecycle).split_for_parts();
     serve_until_stopped(router, &config, &foundation, &lifecycle, &door).await
 }
@@ -167,6 +190,7 @@ pub async fn api(config: Config) -> anyhow::Result<()> {
     let lifecycle = Lifecycle::new("api");
     let door = lifecycle.part("http");
     foundation.share_limits(&lifecycle);
+    foundation.answer_for_itself(&lifecycle);
     let routes = foundation.api(&config, foundation.open_database(&config)?, &lifecycle).await?;
     serve_until_stopped(documented(routes), &config, &foundation, &lifecycle, &door).await
 }
@@ -176,6 +200,7 @@ pub async fn api(config: Config) -> anyhow::Result<()> {
 pub async fn face_worker(config: Config) -> anyhow::Result<()> {
     let foundation = Foundation::lay(&config, "rollcall-face-worker").await?;
     let lifecycle = Lifecycle::new("face-worker");
+    foundation.answer_for_itself(&lifecycle);
     foundation.face_worker(&config, &lifecycle.part("worker")).await?;
     let door = lifecycle.part("http");
     serve_until_stopped(Router::new(), &config, &foundation, &lifecycle, &door).await
@@ -185,6 +210,7 @@ pub async fn face_worker(config: Config) -> anyhow::Result<()> {
 pub async fn attendance_worker(config: Config) -> anyhow::Result<()> {
     let foundation = Foundation::lay(&config, "rollcall-attendance-worker").await?;
     let lifecycle = Lifecycle::new("attendance-worker");
+    foundation.answer_for_itself(&lifecycle);
     let pool = foundation.open_database(&config)?;
     foundation.attendance_worker(&config, pool, &lifecycle.part("worker"))?;
     let door = lifecycle.part("http");

@@ -4,6 +4,7 @@ mod admission;
 mod device;
 mod frames;
 mod refusal;
+mod refusals;
 mod scans;
 mod submission;
 
@@ -19,6 +20,7 @@ use rollcall_service::{
     clock::{Clock, Entropy},
     http::Problem,
     limits::{self, Authenticated, Gate, Limiter},
+    refusals::RefusalCounts,
 };
 use std::{sync::Arc, time::Duration};
 use utoipa::openapi::OpenApi;
@@ -52,13 +54,15 @@ struct Inner {
     knowledge: Knowledge,
     authenticator: Authenticator,
     limiter: Limiter,
+    refusals: RefusalCounts,
 }
 
 impl Door {
     pub(crate) fn new(config: IngestConfig, deps: IngestDeps, knowledge: Knowledge) -> Self {
         let IngestDeps { bus, tokens, clock, entropy, limiter, .. } = deps;
         let authenticator = Authenticator::new(knowledge.clone(), tokens, clock.clone());
-        Self(Arc::new(Inner { config, bus, clock, entropy, knowledge, authenticator, limiter }))
+        let refusals = RefusalCounts::default();
+        Self(Arc::new(Inner { config, bus, clock, entropy, knowledge, authenticator, limiter, refusals }))
     }
 
     pub(crate) fn authenticator(&self) -> &Authenticator {
@@ -91,7 +95,10 @@ impl Door {
 /// The routes of ingest, under `/api/v1`.
 pub(crate) fn router(door: Door) -> OpenApiRouter {
     let gate = Gate { authenticator: door.0.authenticator.clone(), limiter: door.0.limiter.clone() };
-    all_routes().route_layer(from_fn_with_state(gate, limits::admit)).with_state(door)
+    all_routes()
+        .route_layer(from_fn_with_state(door.clone(), refusals::tell))
+        .route_layer(from_fn_with_state(gate, limits::admit))
+        .with_state(door)
 }
 
 /// The document of the routes.

@@ -1,16 +1,13 @@
-//! What ingest knows without a database: keys, cameras and the pause switch, each a feed with a local snapshot.
+//! What ingest knows without a database: keys, cameras, limits and the pause switch, each a feed with a local snapshot.
 
 use rollcall_bus::{Bus, Feed};
 use rollcall_schemas::{
-    feed::{AuthEntry, AuthFact, CameraEntry, ControlEntry, FeedEntry},
+    feed::{AuthEntry, AuthFact, CameraEntry, ConfigurationEntry, ControlEntry, FeedEntry},
     id::CameraId,
     subject,
 };
-use rollcall_service::{auth::KeySource, lifecycle::Lifecycle};
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use rollcall_service::{auth::KeySource, lifecycle::Lifecycle, limits::Limiter};
+use std::{path::Path, sync::Arc};
 
 /// The feeds. Clones share them.
 #[derive(Clone)]
@@ -18,20 +15,34 @@ pub(crate) struct Knowledge {
     auth: Feed<AuthEntry>,
     cameras: Feed<CameraEntry>,
     control: Feed<ControlEntry>,
+    configuration: Feed<ConfigurationEntry>,
 }
 
 impl Knowledge {
     /// Follows the feeds until the lifecycle's hard stop.
     pub(crate) fn follow(bus: &Bus, snapshots: Option<&Path>, lifecycle: &Lifecycle) -> Self {
-        fn file<T: FeedEntry>(snapshots: Option<&Path>) -> Option<PathBuf> {
-            snapshots.map(|folder| folder.join(format!("{}.json", T::STREAM.name().to_lowercase())))
-        }
+        let file = |name: &str| snapshots.map(|folder| folder.join(format!("{name}.json")));
         let stop = || lifecycle.hard_stop();
         Self {
-            auth: bus.feed(None, file::<AuthEntry>(snapshots), stop()),
-            cameras: bus.feed(None, file::<CameraEntry>(snapshots), stop()),
+            auth: bus.feed(None, file("auth"), stop()),
+            cameras: bus.feed(None, file("cameras"), stop()),
             // CONTROL also holds what is not for ingest.
-            control: bus.feed(Some(subject::control()), file::<ControlEntry>(snapshots), stop()),
+            control: bus.feed(Some(subject::control()), file("control"), stop()),
+            configuration: bus.feed(Some(subject::configuration()), file("configuration"), stop()),
+        }
+    }
+
+    /// Limits as an administrator set them, until the lifecycle's hard stop.
+    pub(crate) async fn keep_limits(self, limiter: Limiter) {
+        let mut progress = self.configuration.progress();
+        loop {
+            for entry in self.configuration.snapshot() {
+                limiter.set(&entry.limits);
+            }
+            tokio::select! {
+                changed = progress.changed() => if changed.is_err() { return },
+                () = self.configuration.stopped() => return,
+            }
         }
     }
 

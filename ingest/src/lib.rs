@@ -74,8 +74,18 @@ pub struct Ingest {
 pub fn start(config: IngestConfig, deps: IngestDeps, lifecycle: &Lifecycle) -> Ingest {
     let knowledge = Knowledge::follow(&deps.bus, config.snapshot_folder.as_deref(), lifecycle);
     watch_health(&deps, &knowledge);
+    let keeping = knowledge.clone().keep_limits(deps.limiter.clone());
+    lifecycle.spawn("limits-set", async move {
+        keeping.await;
+        Ok::<_, Infallible>(())
+    });
     let (bus, entropy, stop) = (deps.bus.clone(), deps.entropy.clone(), lifecycle.soft_stop());
     let door = Door::new(config, deps, knowledge);
+    let (telling, stop_telling) = (door.clone(), lifecycle.soft_stop());
+    lifecycle.spawn("refusals", async move {
+        telling.tell_refusals_until(stop_telling).await;
+        Ok::<_, Infallible>(())
+    });
     let report = key_uses::report(door.authenticator().clone(), bus, entropy, stop);
     lifecycle.spawn("key-uses", async move {
         report.await;

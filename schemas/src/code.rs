@@ -85,6 +85,14 @@ codes! {
     PayloadTooLarge = "PAYLOAD_TOO_LARGE", 413;
     /// The body is of a kind the route does not take.
     UnsupportedMediaType = "UNSUPPORTED_MEDIA_TYPE", 415;
+    /// The path does not take this method.
+    MethodNotAllowed = "METHOD_NOT_ALLOWED", 405;
+    /// The body came too slowly.
+    RequestTimeout = "REQUEST_TIMEOUT", 408;
+    /// The address is longer than the limit.
+    UriTooLong = "URI_TOO_LONG", 414;
+    /// There are more headers than the limit, or more bytes of them.
+    HeadersTooLarge = "HEADERS_TOO_LARGE", 431;
     /// The `Idempotency-Key` was used for the same route with another content.
     IdempotencyKeyReused = "IDEMPOTENCY_KEY_REUSED", 422;
     /// A fault of ours; the request id finds it in the logs.

@@ -6,13 +6,14 @@
 use crate::{
     embedding::Embedding,
     id::{ApiKeyId, CameraId, SignInId, UserId},
+    limit::Limit,
     scope::Scope,
     subject::{self, Stream, Subject},
 };
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use std::{fmt, ops::Range};
+use std::{collections::BTreeMap, fmt, ops::Range};
 
 /// What a feed is made of.
 pub trait FeedEntry: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {
@@ -258,11 +259,16 @@ impl FeedEntry for AuditHead {
     }
 }
 
-/// The version of the system configuration: whoever goes by it reads it anew.
+/// The version of the system configuration: whoever has the database reads it anew there. What also concerns those who
+/// have none is told.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ConfigurationEntry {
     /// The version.
     pub revision: u64,
+    /// Limits that were set, by the names of their settings: `scan_user`. The others are those of the configuration file.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, String>")]
+    pub limits: BTreeMap<String, Limit>,
 }
 
 impl FeedEntry for ConfigurationEntry {

@@ -19,6 +19,7 @@ pub mod id;
 pub mod limit;
 pub mod notification;
 pub mod outcome;
+pub mod process;
 pub mod request;
 pub mod role;
 pub mod scan;

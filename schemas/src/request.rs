@@ -10,6 +10,8 @@ use crate::{
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
+use uuid::Uuid;
 
 /// What is known of a photograph to analyse beside its bytes, which are the payload. Used by
 /// [`crate::subject::RequestKind::EnrolPhoto`] and [`crate::subject::RequestKind::Recognise`].
@@ -226,4 +228,48 @@ pub struct KeyUse {
     pub key_id: ApiKeyId,
     /// The minute.
     pub used_at: DateTime<Utc>,
+}
+
+/// Calls that were refused for want of authority, for the audit, as one process saw them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Refusals {
+    /// What makes it this message: told again, it is put on record once.
+    pub id: Uuid,
+    /// The refusals.
+    pub refusals: Vec<Refusal>,
+}
+
+/// A call that was refused for want of authority, or several like it within a minute.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Refusal {
+    /// When the last of them was.
+    pub at: DateTime<Utc>,
+    /// Whose call.
+    pub caller: Refused,
+    /// On which route: its method and its pattern.
+    pub route: String,
+    /// The path that was called.
+    pub path: String,
+    /// What the caller was told.
+    pub reason: Option<String>,
+    /// How many they are.
+    pub occurrences: u32,
+    /// Where from.
+    pub address: Option<IpAddr>,
+    /// The id of the call.
+    pub request_id: Option<String>,
+    /// The id of its trace.
+    pub trace_id: Option<String>,
+}
+
+/// Who was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", content = "id", rename_all = "snake_case")]
+pub enum Refused {
+    /// A user.
+    User(UserId),
+    /// Whatever holds an API key.
+    ApiKey(ApiKeyId),
+    /// Somebody without credentials.
+    Nobody,
 }

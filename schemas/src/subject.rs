@@ -150,11 +150,13 @@ pub enum RequestKind {
     KeyUses,
     /// Something to be sent to a webhook: for the attendance worker.
     Webhook,
+    /// Calls that were refused, to be put on record: for the api. Nobody waits for an answer.
+    Refusals,
 }
 
 impl RequestKind {
     /// Every kind.
-    pub const ALL: [RequestKind; 7] = [
+    pub const ALL: [RequestKind; 8] = [
         RequestKind::EnrolPhoto,
         RequestKind::Recognise,
         RequestKind::StorePhoto,
@@ -162,6 +164,7 @@ impl RequestKind {
         RequestKind::EraseFaces,
         RequestKind::KeyUses,
         RequestKind::Webhook,
+        RequestKind::Refusals,
     ];
 
     /// The token in the subject.
@@ -174,6 +177,7 @@ impl RequestKind {
             RequestKind::EraseFaces => "erase-faces",
             RequestKind::KeyUses => "key-uses",
             RequestKind::Webhook => "webhook",
+            RequestKind::Refusals => "refusals",
         }
     }
 }
@@ -261,6 +265,11 @@ pub fn control() -> Subject {
 /// Where processes tell each other which calls they let through. Belongs to no stream: nobody keeps it.
 pub fn calls_taken() -> Subject {
     Subject("limit.taken.v1".into())
+}
+
+/// Where processes are asked what they are. Belongs to no stream: nobody keeps it.
+pub fn processes() -> Subject {
+    Subject("process.ask.v1".into())
 }
 
 /// Where the version of the system configuration goes.
@@ -363,10 +372,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_told_of_calls_is_in_no_stream() {
+    fn what_nobody_keeps_is_in_no_stream() {
         let first = |subject: Subject| subject.0.split('.').next().map(str::to_owned);
         for stream in Stream::ALL {
             assert_ne!(first(stream.subjects()), first(calls_taken()), "{stream:?}");
+            assert_ne!(first(stream.subjects()), first(processes()), "{stream:?}");
         }
     }
 

@@ -10,7 +10,7 @@ mod verified;
 
 pub use api_key::{API_KEY_HEADER, ApiKey};
 pub use principal::{Authenticator, Camera, Integration, KeySource, Principal, User};
-pub use token::{Claims, SigningKeyError, TokenConfig, TokenSigner, generate_signing_key, jwks};
+pub use token::{Claims, Holder, SigningKeyError, TokenConfig, TokenSigner, generate_signing_key, jwks};
 
 #[cfg(test)]
 mod tests;

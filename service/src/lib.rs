@@ -10,6 +10,8 @@ pub mod health;
 pub mod http;
 pub mod lifecycle;
 pub mod limits;
+pub mod process;
+pub mod refusals;
 pub mod seal;
 pub mod servers;
 pub mod telemetry;

@@ -22,14 +22,14 @@ pub use gate::{Authenticated, Gate, admit};
 use crate::{clock::Entropy, http::Problem};
 use bucket::Buckets;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use rollcall_schemas::{
     id::{ApiKeyId, CameraId, UserId},
     limit::{Consumption, Limit, LimitScope, RouteGroup, Taken},
 };
 use sha2::{Digest, Sha256};
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     mem,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     num::NonZeroU32,
@@ -136,7 +136,10 @@ type Terms = (RouteGroup, LimitScope, Limit);
 pub struct Limiter(Arc<Inner>);
 
 struct Inner {
+    /// What the configuration file says.
     config: LimitsConfig,
+    /// The same, with what was set at run time over it.
+    present: RwLock<LimitsConfig>,
     process: Uuid,
     buckets: Mutex<HashMap<Terms, Arc<Buckets>>>,
     untold: Mutex<Untold>,
@@ -153,12 +156,29 @@ impl Limiter {
     /// A limiter with full buckets.
     pub fn new(config: LimitsConfig, entropy: &Entropy) -> Self {
         let process = entropy.uuid_v4();
-        Self(Arc::new(Inner { config, process, buckets: Mutex::default(), untold: Mutex::default() }))
+        let present = RwLock::new(config);
+        Self(Arc::new(Inner {
+            config,
+            present,
+            process,
+            buckets: Mutex::default(),
+            untold: Mutex::default(),
+        }))
+    }
+
+    /// What it was made with.
+    pub fn configured(&self) -> LimitsConfig {
+        self.0.config
+    }
+
+    /// Goes by what was set at run time, over what it was made with. A changed limit begins with full buckets.
+    pub fn set(&self, limits: &BTreeMap<String, Limit>) {
+        *self.0.present.write() = self.0.config.with(limits);
     }
 
     /// Takes one call out of its caller's bucket. `None` where no such limit is set.
     pub fn take(&self, group: RouteGroup, charged: Charged) -> Option<Allowance> {
-        let limit = self.0.config.find(group, charged.scope())?;
+        let limit = self.0.present.read().find(group, charged.scope())?;
         Some(self.take_under((group, charged.scope(), limit), charged.key()))
     }
 

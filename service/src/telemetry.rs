@@ -5,6 +5,11 @@
 //! an id, and log lines carry it, whether or not spans are exported anywhere.
 
 mod format;
+mod measures;
+mod recent;
+
+pub use measures::measures;
+pub use recent::RecentLines;
 
 use crate::{http::use_ring, lifecycle::with_causes};
 use format::Traced;
@@ -21,7 +26,13 @@ use serde::{Deserialize, Serialize};
 use std::{collections::HashMap, io::IsTerminal, sync::OnceLock, time::Duration};
 use tracing::{Span, Subscriber};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
-use tracing_subscriber::{EnvFilter, Layer, fmt::MakeWriter, layer::SubscriberExt, registry::LookupSpan};
+use tracing_subscriber::{
+    EnvFilter, Layer,
+    filter::LevelFilter,
+    fmt::{MakeWriter, writer::Tee},
+    layer::SubscriberExt,
+    registry::LookupSpan,
+};
 
 /// The header that carries a trace, over HTTP and in the log.
 pub const TRACEPARENT: &str = "traceparent";
@@ -100,7 +111,7 @@ impl Drop for Guard {
 /// # Errors
 /// When the filter or the exporter's address is unusable, or it was called before.
 pub fn init(config: &TelemetryConfig) -> Result<Guard, TelemetryError> {
-    let (subscriber, provider) = subscriber(config, std::io::stderr)?;
+    let (subscriber, provider) = subscriber(config, std::io::stderr, recent_lines())?;
     tracing::subscriber::set_global_default(subscriber).map_err(|_| TelemetryError::AlreadyStarted)?;
     let handle = metrics();
     let upkeep = tokio::spawn(async move {
@@ -111,6 +122,12 @@ pub fn init(config: &TelemetryConfig) -> Result<Guard, TelemetryError> {
         }
     });
     Ok(Guard { provider, upkeep })
+}
+
+/// The newest lines of this process's log.
+pub fn recent_lines() -> RecentLines {
+    static LINES: OnceLock<RecentLines> = OnceLock::new();
+    LINES.get_or_init(RecentLines::default).clone()
 }
 
 /// The metrics of this process: `render()` gives them in Prometheus' text format. The recorder behind the `metrics`
@@ -133,6 +150,11 @@ pub fn current_traceparent() -> Option<String> {
     carrier.remove(TRACEPARENT)
 }
 
+/// The id of the trace of the span that is being executed.
+pub fn current_trace_id() -> Option<String> {
+    current_traceparent()?.split('-').nth(1).map(str::to_owned)
+}
+
 /// Makes `span` part of the trace that `traceparent` names. Call it before the span is first entered; something that is
 /// not a `traceparent` leaves the span at the root of a trace of its own.
 pub fn continue_trace(span: &Span, traceparent: &str) {
@@ -148,6 +170,7 @@ pub fn continue_trace(span: &Span, traceparent: &str) {
 fn subscriber<W>(
     config: &TelemetryConfig,
     writer: W,
+    recent: RecentLines,
 ) -> Result<(impl Subscriber + Send + Sync, SdkTracerProvider), TelemetryError>
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
@@ -156,27 +179,32 @@ where
         .map_err(|error| TelemetryError::Filter(config.filter.clone(), with_causes(&error)))?;
     let provider = tracer_provider(config)?;
     let tracer = provider.tracer("rollcall");
-    let subscriber = tracing_subscriber::registry()
-        .with(filter)
-        .with(tracing_opentelemetry::layer().with_tracer(tracer))
-        .with(log_layer(config.format, writer));
+    // The filter is that of the log: a trace has its id whatever is logged.
+    let traces = tracing_opentelemetry::layer().with_tracer(tracer).with_filter(LevelFilter::INFO);
+    let log = log_layer(config.format, writer, recent).with_filter(filter);
+    let subscriber = tracing_subscriber::registry().with(traces).with(log);
     Ok((subscriber, provider))
 }
 
-fn log_layer<S, W>(format: LogFormat, writer: W) -> Box<dyn Layer<S> + Send + Sync>
+/// What writes the log, and keeps its newest lines.
+fn log_layer<S, W>(format: LogFormat, writer: W, recent: RecentLines) -> Box<dyn Layer<S> + Send + Sync>
 where
     S: Subscriber + for<'span> LookupSpan<'span>,
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
     use tracing_subscriber::fmt;
-    let colour = format == LogFormat::Pretty && std::io::stderr().is_terminal();
-    let layer = fmt::layer().with_writer(writer).with_ansi(colour);
-    let line = fmt::format().with_ansi(colour);
+    let json = || Traced(fmt::format().json().flatten_event(true).with_span_list(false));
     match format {
+        // Written once, to both.
         LogFormat::Json => {
-            layer.json().event_format(Traced(line.json().flatten_event(true).with_span_list(false))).boxed()
+            fmt::layer().json().event_format(json()).with_writer(Tee::new(writer, recent)).boxed()
         }
-        LogFormat::Pretty => layer.event_format(Traced(line.compact())).boxed(),
+        LogFormat::Pretty => {
+            let colour = std::io::stderr().is_terminal();
+            let line = Traced(fmt::format().with_ansi(colour).compact());
+            let log = fmt::layer().with_ansi(colour).event_format(line).with_writer(writer);
+            log.and_then(fmt::layer().json().event_format(json()).with_writer(recent)).boxed()
+        }
     }
 }
 

@@ -25,12 +25,14 @@ pub enum Begun {
     UnderWay,
     /// It was carried out.
     Answered(KeptAnswer),
+    /// It was carried out by a process that died before it answered.
+    Unanswered,
     /// Its key was used for something else.
     OtherContent,
 }
 
-/// Begins a call, unless it was begun before. One that was begun before `abandoned_before` and never answered may be begun
-/// again.
+/// Begins a call, unless it was begun before. One that was begun before `abandoned_before`, and has had no effect, may be
+/// begun again.
 ///
 /// # Errors
 /// When the database does not do it.
@@ -44,7 +46,7 @@ pub async fn begin(
     let begun = sqlx::query!(
         "INSERT INTO keyed_calls AS k (call_sha256, content_sha256, begun_at) VALUES ($1, $2, $3)
          ON CONFLICT (call_sha256) DO UPDATE SET begun_at = $3
-             WHERE k.status IS NULL AND k.begun_at < $4 AND k.content_sha256 = $2
+             WHERE k.status IS NULL AND NOT k.is_carried_out AND k.begun_at < $4 AND k.content_sha256 = $2
          RETURNING begun_at",
         call.as_slice(),
         content.as_slice(),
@@ -57,7 +59,7 @@ pub async fn begin(
         return Ok(Begun::First);
     }
     let known = sqlx::query!(
-        "SELECT content_sha256, status, answer FROM keyed_calls WHERE call_sha256 = $1",
+        "SELECT content_sha256, begun_at, is_carried_out, status, answer FROM keyed_calls WHERE call_sha256 = $1",
         call.as_slice()
     )
     .fetch_optional(conn)
@@ -66,11 +68,32 @@ pub async fn begin(
         Some(known) if known.content_sha256 != content => Begun::OtherContent,
         Some(known) => match known.status {
             Some(status) => Begun::Answered(KeptAnswer { status, answer: known.answer }),
+            None if known.is_carried_out && known.begun_at < abandoned_before => Begun::Unanswered,
             None => Begun::UnderWay,
         },
         // Given up in between: the caller comes back and begins it.
         None => Begun::UnderWay,
     })
+}
+
+/// Says, in the transaction of its effect, that a call is carried out. `false` when somebody else has begun it since: then
+/// the effect must not be committed.
+///
+/// # Errors
+/// When the database does not do it.
+pub async fn carry_out(
+    tx: &mut PgConnection,
+    call: &CallHash,
+    begun_at: DateTime<Utc>,
+) -> Result<bool, StoreError> {
+    let done = sqlx::query!(
+        "UPDATE keyed_calls SET is_carried_out = true WHERE call_sha256 = $1 AND begun_at = $2",
+        call.as_slice(),
+        begun_at
+    )
+    .execute(tx)
+    .await?;
+    Ok(done.rows_affected() == 1)
 }
 
 /// Keeps what a call was answered.
@@ -89,14 +112,17 @@ pub async fn answer(conn: &mut PgConnection, call: &CallHash, kept: &KeptAnswer)
     Ok(())
 }
 
-/// Gives up a call that came to nothing: it may be begun again.
+/// Gives up a call that came to nothing: it may be begun again. One that has had its effect stays.
 ///
 /// # Errors
 /// When the database does not do it.
 pub async fn give_up(conn: &mut PgConnection, call: &CallHash) -> Result<(), StoreError> {
-    sqlx::query!("DELETE FROM keyed_calls WHERE call_sha256 = $1 AND status IS NULL", call.as_slice())
-        .execute(conn)
-        .await?;
+    sqlx::query!(
+        "DELETE FROM keyed_calls WHERE call_sha256 = $1 AND status IS NULL AND NOT is_carried_out",
+        call.as_slice()
+    )
+    .execute(conn)
+    .await?;
     Ok(())
 }
 

@@ -34,6 +34,7 @@ pub mod session_views;
 pub mod sessions;
 pub mod sign_in_failures;
 pub mod sign_ins;
+pub mod statistics;
 pub mod timetables;
 pub mod users;
 pub mod webhooks;

@@ -127,15 +127,28 @@ async fn add_token(
     Ok(())
 }
 
-/// Ends one sign-in. One that had ended before stays as it is.
+/// Ends one sign-in, and says whether it went on until then. One that had ended before stays as it is.
 ///
 /// # Errors
 /// When the database does not do it.
-pub async fn end(conn: &mut PgConnection, id: SignInId, at: DateTime<Utc>) -> Result<(), StoreError> {
-    sqlx::query!("UPDATE sign_ins SET ended_at = $2 WHERE id = $1 AND ended_at IS NULL", id.0, at)
-        .execute(conn)
-        .await?;
-    Ok(())
+pub async fn end(conn: &mut PgConnection, id: SignInId, at: DateTime<Utc>) -> Result<bool, StoreError> {
+    let ended =
+        sqlx::query!("UPDATE sign_ins SET ended_at = $2 WHERE id = $1 AND ended_at IS NULL", id.0, at)
+            .execute(conn)
+            .await?;
+    Ok(ended.rows_affected() == 1)
+}
+
+/// Sign-ins that somebody ended after a time, and when.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn ended_since(
+    conn: &mut PgConnection,
+    after: DateTime<Utc>,
+) -> Result<Vec<(SignInId, DateTime<Utc>)>, StoreError> {
+    let rows = sqlx::query!(r#"SELECT id, ended_at AS "ended_at!" FROM sign_ins WHERE ended_at > $1"#, after);
+    Ok(rows.fetch_all(conn).await?.into_iter().map(|row| (row.id.into(), row.ended_at)).collect())
 }
 
 /// Ends the sign-ins of a person, all or all but one, and names them.

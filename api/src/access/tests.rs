@@ -257,7 +257,7 @@ async fn every_route_refuses_bad_calls_in_the_envelope() {
         let is_patched = RULES.iter().any(|other| other.path == rule.path && other.method == "PATCH");
         let other = if is_patched { Method::DELETE } else { Method::PATCH };
         let answer = client.send_json(other, &good, &json!({})).await;
-        answer.refused(405, "INVALID_INPUT");
+        answer.refused(405, "METHOD_NOT_ALLOWED");
         assert!(answer.headers["allow"].to_str().unwrap().contains(rule.method), "{line}");
     }
     test.admin().get("/api/v1/no-such-route").await.refused(404, "NOT_FOUND");

@@ -170,7 +170,7 @@ pub(crate) async fn change_config_org(
 
 async fn change(api: &Api, change: Change<'_>) -> Result<ConfigurationData<OrganisationConfig>, ApiError> {
     let mut tx = api.begin().await?;
-    let config = change.make::<OrganisationConfig>(api, &mut tx).await?.config;
+    let config = change.make::<OrganisationConfig>(api, &mut tx).await?;
     // Reports are counted by the database's zones, lessons planned by our own.
     let is_ours = config.time_zone.parse::<Tz>().is_ok();
     if !is_ours || !configuration::is_time_zone(&mut tx, &config.time_zone).await? {

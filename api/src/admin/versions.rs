@@ -60,6 +60,15 @@ impl<T> ConfigurationData<T> {
         self.revision
     }
 
+    /// The names of the settings that were set.
+    pub(super) fn set(&self) -> &[String] {
+        &self.set
+    }
+
+    pub(super) fn config(&self) -> &T {
+        &self.config
+    }
+
     pub(super) fn into_config(self) -> T {
         self.config
     }
@@ -155,12 +164,6 @@ impl<'de> Visitor<'de> for EachOnce {
     }
 }
 
-/// A change of a configuration, not committed yet.
-pub(super) struct Changed<T> {
-    pub(super) config: T,
-    pub(super) revision: i64,
-}
-
 /// Who changes what, from which version.
 pub(super) struct Change<'a> {
     pub(super) caller: &'a Caller,
@@ -171,15 +174,11 @@ pub(super) struct Change<'a> {
 }
 
 impl Change<'_> {
-    /// Adds the next version, and puts it on record.
+    /// Adds the next version, puts it on record, and gives every setting as it is then.
     ///
     /// # Errors
     /// `412` when it was made from another version than the present, `422` when a setting breaks a rule.
-    pub(super) async fn make<T: Settings>(
-        self,
-        api: &Api,
-        tx: &mut PgConnection,
-    ) -> Result<Changed<T>, ApiError> {
+    pub(super) async fn make<T: Settings>(self, api: &Api, tx: &mut PgConnection) -> Result<T, ApiError> {
         let newest = configuration::newest(tx, T::SCOPE, 1).await?.into_iter().next();
         let (revision, set) = newest.map_or((0, Value::Null), |newest| (newest.revision, newest.settings));
         if self.from.0.is_some_and(|from| from != revision) {
@@ -208,7 +207,7 @@ impl Change<'_> {
             error => error.into(),
         })?;
         self.audit.record(tx, Act::on_all(T::CHANGED).before(&before).after(&after)).await?;
-        Ok(Changed { config, revision: next.revision })
+        Ok(config)
     }
 }
 

@@ -13,7 +13,7 @@ mod sealer;
 
 pub use export::{ExportError, ExportFormat, export};
 pub(crate) use record::{Act, Audit};
-pub(crate) use refusals::Refusals;
+pub(crate) use refusals::RecordRefusals;
 
 use crate::state::Api;
 use utoipa_axum::{router::OpenApiRouter, routes};

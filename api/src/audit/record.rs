@@ -3,12 +3,16 @@
 use crate::{error::ApiError, extract::Caller, idempotency::REPLAYED, state::Api};
 use axum::{RequestExt, extract::FromRequestParts, response::Response};
 use http::request::Parts;
-use rollcall_schemas::{access::Rule, id::UserId};
+use rollcall_schemas::{
+    access::Rule,
+    id::UserId,
+    request::{Refusal, Refused},
+};
 use rollcall_service::{
     auth::Principal,
     clock::{Clock, Entropy},
     http::{ClientIp, Problem, RequestId},
-    telemetry::current_traceparent,
+    telemetry::current_trace_id,
 };
 use rollcall_store::{
     PgConnection,
@@ -128,7 +132,7 @@ impl Audit {
             actor,
             address,
             request_id: None,
-            trace_id: current_traceparent().and_then(|parent| parent.split('-').nth(1).map(str::to_owned)),
+            trace_id: current_trace_id(),
             clock: api.clock().clone(),
             entropy: api.entropy().clone(),
             has_recorded: Arc::default(),
@@ -151,16 +155,28 @@ impl Audit {
         let (before, after) = act.differences();
         let mut details = json!({ "before": before, "after": after });
         details.as_object_mut().expect("an object").retain(|_, side| !side.is_null());
-        audit::append(db, &self.entry(action, Outcome::Done, target, details)).await?;
+        audit::append(db, &self.entry(action, target, details)).await?;
         self.has_recorded.store(true, Ordering::Relaxed);
         Ok(())
     }
 
-    /// The line of a call on this route, of which there are few, that was refused.
-    pub(crate) fn refusal(&self, route: String, path: &str, problem: Option<&Problem>) -> Entry {
-        let target = Target { kind: "route".into(), id: Some(route) };
-        let reason = problem.map(|problem| problem.message.as_ref());
-        self.entry("access.refused", Outcome::Refused, target, json!({ "path": path, "reason": reason }))
+    /// A call on this route, of which there are few, that was refused.
+    pub(crate) fn refusal(&self, route: String, path: &str, problem: Option<&Problem>) -> Refusal {
+        Refusal {
+            at: self.clock.now(),
+            caller: match self.actor {
+                Actor::User(id) => Refused::User(id),
+                Actor::ApiKey(id) => Refused::ApiKey(id),
+                Actor::Anonymous | Actor::System | Actor::Cli => Refused::Nobody,
+            },
+            route,
+            path: path.to_owned(),
+            reason: problem.map(|problem| problem.message.to_string()),
+            occurrences: 1,
+            address: self.address,
+            request_id: self.request_id.clone(),
+            trace_id: self.trace_id.clone(),
+        }
     }
 
     /// A call that could have changed something and did not, such as a trial run, leaves nothing.
@@ -181,7 +197,7 @@ impl Audit {
         }
     }
 
-    fn entry(&self, action: &'static str, outcome: Outcome, target: Target, mut details: Value) -> Entry {
+    fn entry(&self, action: &'static str, target: Target, mut details: Value) -> Entry {
         if let Some(address) = self.address {
             details["address"] = json!(address);
         }
@@ -189,7 +205,7 @@ impl Audit {
             at: self.clock.now(),
             actor: self.actor,
             action: action.into(),
-            outcome,
+            outcome: Outcome::Done,
             target,
             occurrences: 1,
             request_id: self.request_id.clone(),

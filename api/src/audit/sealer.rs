@@ -12,7 +12,10 @@ use rollcall_store::{
 };
 use std::time::Duration;
 
-/// How long a line may be without its place.
+/// Lines that are committed within so long get their places at once: the shorter, the less time there is to remove a line
+/// that nobody would miss.
+const TOGETHER: Duration = Duration::from_millis(20);
+/// How long a line may be without its place, at most.
 const SEAL_EVERY: Duration = Duration::from_secs(1);
 const SEAL_AT_MOST: i64 = 500;
 
@@ -21,7 +24,11 @@ impl Api {
     pub(crate) async fn seal_audit(&self) {
         let mut ticks = tokio::time::interval(SEAL_EVERY);
         loop {
-            ticks.tick().await;
+            // What other processes commit, and the command line, is found by looking.
+            tokio::select! {
+                _ = ticks.tick() => {}
+                () = self.committed() => tokio::time::sleep(TOGETHER).await,
+            }
             if let Err(error) = self.seal_all().await {
                 tracing::debug!(%error, "the audit cannot be chained at present");
             }

@@ -63,6 +63,12 @@ async fn examples(test: &TestApi) -> Vec<Example> {
         .await;
     let operator = made.data()["operator"]["id"].as_str().unwrap().to_owned();
     let sign_in = json!({ "email": "admin@school.example", "password": PASSWORD });
+    let tokens = async || {
+        let body = json!({ "email": "admin@school.example", "password": PASSWORD, "refreshIn": "body" });
+        let signed_in = nobody.post("/api/v1/auth/login", &body).await;
+        json!({ "refreshToken": signed_in.data()["refreshToken"] })
+    };
+    let (used, ended) = (tokens().await, tokens().await);
     let new_user = |email: &str| json!({ "email": email, "fullName": "Neo", "role": "teacher" });
     let new_student = json!({ "email": "stu@school.example", "fullName": "Stu" });
     let example = |rule: (&'static str, &'static str), client: &Client, ids: &[&dyn ToString], body| {
@@ -80,6 +86,8 @@ async fn examples(test: &TestApi) -> Vec<Example> {
             &[],
             json!({ "email": "reg@school.example", "fullName": "Reg", "password": PASSWORD }),
         ),
+        example(("POST", "/api/v1/auth/refresh"), &nobody, &[], used),
+        example(("POST", "/api/v1/auth/logout"), &nobody, &[], ended),
         example(("POST", "/api/v1/auth/invitations"), &admin, &[], json!({ "role": "teacher" })),
         example(
             ("PUT", "/api/v1/auth/password"),
@@ -296,6 +304,61 @@ async fn refusals_are_on_record_and_a_flood_is_one_line() {
         listed.data()["logs"].as_array().unwrap().iter().map(|l| &l["occurrences"]).collect();
     assert_eq!(listed.body["meta"]["total"], 3);
     assert!(counts.contains(&&json!(19)), "{counts:?}");
+}
+
+#[tokio::test]
+async fn what_the_front_door_refuses_is_on_record_too() {
+    let test = TestApi::start().await;
+    let (camera, client) = test.camera("Hall").await;
+    let foreign = format!("/api/v1/cameras/{}/frames", Uuid::nil());
+    for _ in 0..3 {
+        client.post(&foreign, &json!({})).await.refused(403, "AUTH_UNAUTHORIZED");
+    }
+    test.teacher().post("/api/v1/attendance/mark", &json!({})).await.refused(403, "AUTH_UNAUTHORIZED");
+    let refused = async |target: &str| {
+        eventually("it is recorded", SOON, || async {
+            let listed = test.admin().get("/api/v1/audit/logs?action=access.refused").await;
+            let logs = listed.data()["logs"].as_array().unwrap().clone();
+            logs.into_iter().find(|line| line["targetId"] == target)
+        })
+        .await
+    };
+    let frames = refused("POST /api/v1/cameras/{id}/frames").await;
+    assert_eq!((&frames["actorKind"], &frames["occurrences"]), (&json!("api_key"), &json!(1)));
+    assert_eq!(frames["details"]["path"], foreign, "the first at once, the others as a count");
+    assert!(frames["details"]["reason"].as_str().unwrap().contains("its own frames"), "{frames} {camera}");
+    let scan = refused("POST /api/v1/attendance/mark").await;
+    assert_eq!((&scan["actorId"], &scan["outcome"]), (&json!(test.school.teacher), &json!("refused")));
+    assert!(scan["details"]["address"].is_string() && scan["requestId"].is_string(), "{scan}");
+}
+
+#[tokio::test]
+async fn whose_sign_in_went_on_and_ended_is_on_record() {
+    let test = TestApi::start().await;
+    let nobody = test.edge.client();
+    let body = json!({ "email": "admin@school.example", "password": PASSWORD, "refreshIn": "body" });
+    let first = nobody.post("/api/v1/auth/login", &body).await.data()["refreshToken"].clone();
+    let refresh =
+        async |token: &Value| nobody.post("/api/v1/auth/refresh", &json!({ "refreshToken": token })).await;
+    let second = refresh(&first).await.data()["refreshToken"].clone();
+    let line = newest(&test).await;
+    assert_eq!((&line["action"], &line["actorId"]), (&json!("sign_in.refreshed"), &json!(test.school.admin)));
+    let sign_in = line["targetId"].clone();
+
+    test.clock.advance(chrono::TimeDelta::minutes(1));
+    refresh(&first).await.refused(401, "AUTH_TOKEN_EXPIRED");
+    let line = newest(&test).await;
+    assert_eq!((&line["action"], &line["targetId"]), (&json!("sign_in.ended"), &sign_in));
+    assert_eq!(
+        (&line["actorKind"], &line["details"]["after"]["reason"]),
+        (&json!("anonymous"), &json!("a used refresh token came back"))
+    );
+
+    // What has ended does not end again, and leaves no line.
+    let before = lines(&test).await;
+    nobody.post("/api/v1/auth/logout", &json!({ "refreshToken": second })).await.data();
+    nobody.post("/api/v1/auth/logout", &json!({ "refreshToken": "unknown" })).await.data();
+    assert_eq!(lines(&test).await, before);
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use crate::{error::ApiError, state::Api, users::UserBody};
 use axum_extra::extract::CookieJar;
 use chrono::{DateTime, TimeDelta, Utc};
 use rollcall_schemas::id::SignInId;
+use rollcall_service::auth::Holder;
 use rollcall_store::{
     PgConnection, sign_in_failures,
     sign_ins::{self, NewRefreshToken, NewSignIn},
@@ -65,10 +66,14 @@ pub(super) async fn begin(
             None
         }
     };
-    let (token, _) = api.signer().issue_within(id, user.id, &user.email, user.role);
-    tracing::info!(user_id = %user.id, sign_in_id = %id, "signed in");
     let expires_in = api.token_lifetime_s();
+    let (token, _) = api.signer().issue_within(id, holder(&user, expires_in));
+    tracing::info!(user_id = %user.id, sign_in_id = %id, "signed in");
     Ok((jar, SignedIn { token, user: user.into(), expires_in, refresh_token }))
+}
+
+pub(super) fn holder(user: &User, lifetime_s: u32) -> Holder<'_> {
+    Holder { user_id: user.id, email: &user.email, role: user.role, lifetime_s }
 }
 
 /// The device's name if this person has signed in from it before, else a new one: a name that somebody else knows is not
@@ -94,6 +99,6 @@ pub(super) fn new_refresh_token(api: &Api, token: &OpaqueToken, now: DateTime<Ut
 
 /// When the last token of a sign-in ends that gets its tokens now.
 pub(super) fn last_token_ends(api: &Api, now: DateTime<Utc>) -> DateTime<Utc> {
-    let longest = api.config().refresh_lifetime_s.max(api.token_lifetime_s());
+    let longest = api.config().refresh_lifetime_s.max(api.longest_token_lifetime_s());
     now + TimeDelta::seconds(longest.into())
 }

@@ -2,6 +2,7 @@
 
 use super::token::OpaqueToken;
 use crate::{
+    admin::SystemConfig,
     audit::{Act, Audit},
     config::Registration,
     extract::{Body, Caller},
@@ -67,15 +68,18 @@ pub(crate) struct InvitationData {
         (status = 409, description = "`CONFLICT`: the e-mail address is taken", body = ErrorEnvelope),
     )
 )]
-pub(crate) async fn invite(
+pub(crate) async fn create_invitation(
     State(api): State<Api>,
     caller: Caller,
     audit: Audit,
     Body(new): Body<NewInvitation>,
 ) -> Reply<InvitationData> {
     may_manage(&caller, new.role)?;
-    if api.config().registration == Registration::Closed {
-        return Err(Problem::conflict("registration is closed: the setting api.registration opens it").into());
+    let policy = SystemConfig::present(&api, &mut *api.connection().await?).await?.registration;
+    if policy == Registration::Closed {
+        return Err(
+            Problem::conflict("registration is closed: the system setting registration opens it").into()
+        );
     }
     let now = api.clock().now();
     let token = OpaqueToken::draw(api.entropy());

@@ -14,7 +14,7 @@ use serde_json::Value;
     tag = "auth",
     responses((status = 200, description = "The key set", body = Object))
 )]
-pub(crate) async fn jwks(State(api): State<Api>) -> Json<Value> {
+pub(crate) async fn list_signing_keys(State(api): State<Api>) -> Json<Value> {
     let now = api.clock().now();
     let entries = api.keys().snapshot();
     let keys = entries.iter().filter_map(|entry| match &entry.fact {

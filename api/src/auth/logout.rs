@@ -5,11 +5,11 @@ use super::{
     end::{end_one, is_known},
     refresh::{RefreshBody, presented_token},
 };
-use crate::{error::ApiError, extract::OptionalBody, state::Api};
+use crate::{audit::Audit, error::ApiError, extract::OptionalBody, state::Api};
 use axum::extract::State;
 use axum_extra::extract::CookieJar;
 use http::{HeaderMap, header::AUTHORIZATION};
-use rollcall_schemas::id::SignInId;
+use rollcall_schemas::id::{SignInId, UserId};
 use rollcall_service::{
     auth::Principal,
     http::{ErrorEnvelope, Problem, Success, SuccessEnvelope},
@@ -45,13 +45,14 @@ pub(crate) async fn logout(
     State(api): State<Api>,
     jar: CookieJar,
     headers: HeaderMap,
+    audit: Audit,
     OptionalBody(body): OptionalBody<RefreshBody>,
 ) -> Result<(CookieJar, Success<SignedOut>), ApiError> {
     let token = presented_token(body, &jar, &headers)?;
-    let mut ids: Vec<SignInId> = Vec::new();
+    let mut ended: Vec<(SignInId, UserId)> = Vec::new();
     if headers.contains_key(AUTHORIZATION) {
         match api.authenticator().authenticate(&headers) {
-            Ok(Principal::User(user)) => ids.push(user.sign_in_id),
+            Ok(Principal::User(user)) => ended.push((user.sign_in_id, user.user_id)),
             Ok(_) => return Err(Problem::forbidden("only users sign out; revoke an API key instead").into()),
             // An access token may have ended before its refresh token.
             Err(problem) if token.is_none() => return Err(problem.into()),
@@ -64,14 +65,17 @@ pub(crate) async fn logout(
     if let Some(token) = token
         && let Some(presented) = sign_ins::present(&mut tx, &token.sha256()).await?
     {
-        ids.push(presented.sign_in_id);
+        ended.push((presented.sign_in_id, presented.user_id));
+    }
+    if ended.is_empty() {
+        audit.changed_nothing();
     }
     let mut messages = Vec::new();
-    for id in &ids {
-        messages.push(end_one(&api, &mut tx, *id).await?);
+    for (id, user) in &ended {
+        messages.push(end_one(&api, &mut tx, &audit.by(*user), (*id, "signed out")).await?);
     }
     api.commit(tx, messages).await?;
-    for id in ids {
+    for (id, _) in ended {
         is_known(&api, id).await;
     }
     Ok((cookies::without_refresh(jar), Success::ok(SignedOut { message: "signed out" })))

@@ -22,7 +22,7 @@ use utoipa::ToSchema;
     tag = "auth",
     responses((status = 200, description = "The caller", body = SuccessEnvelope<UserData>))
 )]
-pub(crate) async fn me(State(api): State<Api>, caller: Caller) -> Reply<UserData> {
+pub(crate) async fn get_own_account(State(api): State<Api>, caller: Caller) -> Reply<UserData> {
     let user = find(&mut *api.connection().await?, caller.id()).await?;
     Ok(Success::ok(UserData { user: user.into() }))
 }
@@ -57,7 +57,7 @@ struct Holder {
     tag = "auth",
     responses((status = 200, description = "It is", body = SuccessEnvelope<Verified>))
 )]
-pub(crate) async fn verify(caller: Caller) -> Reply<Verified> {
+pub(crate) async fn verify_access_token(caller: Caller) -> Reply<Verified> {
     let Caller::User(User { user_id: id, email, role, .. }) = caller else {
         return Err(Problem::forbidden("this is not for API keys: sign in as a user").into());
     };

@@ -18,7 +18,7 @@ mod sweep;
 mod token;
 
 pub(crate) use cookies::REFRESH as REFRESH_COOKIE;
-pub(crate) use end::end_everywhere;
+pub(crate) use end::{end_everywhere, ended_entries};
 pub(crate) use lock::Turns;
 pub(crate) use oidc::Providers;
 pub use oidc::{CreateAccounts, OidcConfig, OidcProvider};
@@ -31,14 +31,14 @@ pub(crate) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::default()
         .routes(routes!(register::register))
         .routes(routes!(login::login))
-        .routes(routes!(refresh::refresh))
+        .routes(routes!(refresh::refresh_sign_in))
         .routes(routes!(logout::logout))
-        .routes(routes!(invitations::invite))
+        .routes(routes!(invitations::create_invitation))
         .routes(routes!(password::change_password))
         .merge(oidc::routes())
-        .routes(routes!(me::me))
-        .routes(routes!(me::verify))
-        .routes(routes!(jwks::jwks))
+        .routes(routes!(me::get_own_account))
+        .routes(routes!(me::verify_access_token))
+        .routes(routes!(jwks::list_signing_keys))
 }
 
 #[cfg(test)]

@@ -1,12 +1,18 @@
 //! `POST /auth/refresh`.
 
 use super::{
-    begin::{last_token_ends, new_refresh_token},
+    begin::{holder, last_token_ends, new_refresh_token},
     cookies,
     end::end_one,
     token::OpaqueToken,
 };
-use crate::{error::ApiError, extract::OptionalBody, state::Api, users};
+use crate::{
+    audit::{Act, Audit},
+    error::ApiError,
+    extract::OptionalBody,
+    state::Api,
+    users,
+};
 use axum::extract::State;
 use axum_extra::extract::CookieJar;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -64,10 +70,11 @@ pub(crate) struct Refreshed {
         (status = 409, description = "`CONFLICT`: used a moment ago", body = ErrorEnvelope),
     )
 )]
-pub(crate) async fn refresh(
+pub(crate) async fn refresh_sign_in(
     State(api): State<Api>,
     jar: CookieJar,
     headers: HeaderMap,
+    audit: Audit,
     OptionalBody(body): OptionalBody<RefreshBody>,
 ) -> Result<(CookieJar, Success<Refreshed>), ApiError> {
     let in_body = body.refresh_token.is_some();
@@ -86,7 +93,8 @@ pub(crate) async fn refresh(
         Verdict::Stolen => {
             let Presented { sign_in_id, user_id, .. } = presented;
             tracing::warn!(%sign_in_id, %user_id, "a used refresh token came back; the sign-in is ended");
-            let message = end_one(&api, &mut tx, sign_in_id).await?;
+            let why = "a used refresh token came back";
+            let message = end_one(&api, &mut tx, &audit, (sign_in_id, why)).await?;
             api.commit(tx, vec![message]).await?;
             return Err(ended().into());
         }
@@ -95,11 +103,13 @@ pub(crate) async fn refresh(
     let next = OpaqueToken::draw(api.entropy());
     let new = new_refresh_token(&api, &next, now);
     sign_ins::rotate(&mut tx, &used.sha256(), now, &new, last_token_ends(&api, now)).await?;
+    audit.by(user.id).record(&mut tx, Act::of("sign_in.refreshed", presented.sign_in_id)).await?;
     api.commit(tx, vec![]).await?;
-    let (token, _) = api.signer().issue_within(presented.sign_in_id, user.id, &user.email, user.role);
+    let expires_in = api.token_lifetime_s();
+    let (token, _) = api.signer().issue_within(presented.sign_in_id, holder(&user, expires_in));
     let refresh_token = in_body.then(|| next.reveal().to_owned());
     let jar = if in_body { jar } else { cookies::with_refresh(jar, &next, api.config().refresh_lifetime_s) };
-    Ok((jar, Success::ok(Refreshed { token, expires_in: api.token_lifetime_s(), refresh_token })))
+    Ok((jar, Success::ok(Refreshed { token, expires_in, refresh_token })))
 }
 
 /// The refresh token of a call: in the body, or else in the cookie.

@@ -5,6 +5,7 @@ use super::{
     token::OpaqueToken,
 };
 use crate::{
+    admin::SystemConfig,
     audit::{Act, Audit},
     config::Registration,
     error::ApiError,
@@ -59,7 +60,7 @@ pub(crate) struct NewAccount {
 
 /// Register, and be signed in.
 ///
-/// The setting `registration` says who may: nobody (`closed`), whoever is invited (`invited`), or everybody, as students
+/// The system setting `registration` says who may: nobody (`closed`), whoever is invited (`invited`), or everybody, as students
 /// (`open`). With an invitation one gets the role that it says.
 #[utoipa::path(
     post,
@@ -78,7 +79,8 @@ pub(crate) async fn register(
     audit: Audit,
     Body(new): Body<NewAccount>,
 ) -> Result<(CookieJar, Success<SignedIn>), ApiError> {
-    may_register(api.config().registration, new.invitation.is_some())?;
+    let policy = SystemConfig::present(&api, &mut *api.connection().await?).await?.registration;
+    may_register(policy, new.invitation.is_some())?;
     // Before anything is looked up, so that the answer takes as long whether or not the address is taken.
     let _place = api.passwords().place()?;
     let password_hash = api.passwords().hash(new.password.clone()).await?;

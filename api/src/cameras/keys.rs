@@ -32,7 +32,7 @@ use utoipa::ToSchema;
     params(("id" = Uuid, Path, description = "The camera"), PageParams),
     responses((status = 200, description = "A page of keys", body = PageEnvelope<KeysData>))
 )]
-pub(crate) async fn list_keys(
+pub(crate) async fn list_camera_keys(
     State(api): State<Api>,
     Path(id): Path<CameraId>,
     listing: Listing,
@@ -63,7 +63,7 @@ pub(crate) struct NewKey {
     request_body = NewKey,
     responses((status = 201, description = "Made", body = SuccessEnvelope<IssuedKey>))
 )]
-pub(crate) async fn create_key(
+pub(crate) async fn create_camera_key(
     State(api): State<Api>,
     audit: Audit,
     Path(id): Path<CameraId>,
@@ -87,7 +87,7 @@ pub(crate) async fn create_key(
     ),
     responses((status = 200, description = "Revoked", body = SuccessEnvelope<RevokedKey>))
 )]
-pub(crate) async fn revoke_key(
+pub(crate) async fn revoke_camera_key(
     State(api): State<Api>,
     audit: Audit,
     Path((id, key_id)): Path<(CameraId, ApiKeyId)>,
@@ -111,7 +111,7 @@ pub(crate) async fn revoke_key(
         (status = 409, description = "`CONFLICT`: the key was rotated already, or has expired", body = ErrorEnvelope),
     )
 )]
-pub(crate) async fn rotate_key(
+pub(crate) async fn rotate_camera_key(
     State(api): State<Api>,
     audit: Audit,
     Path((id, key_id)): Path<(CameraId, ApiKeyId)>,

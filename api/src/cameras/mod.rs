@@ -21,9 +21,9 @@ pub(crate) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::default()
         .routes(routes!(list::list_cameras, create::create_camera))
         .routes(routes!(one::get_camera, one::update_camera, one::delete_camera))
-        .routes(routes!(keys::list_keys, keys::create_key))
-        .routes(routes!(keys::revoke_key))
-        .routes(routes!(keys::rotate_key))
+        .routes(routes!(keys::list_camera_keys, keys::create_camera_key))
+        .routes(routes!(keys::revoke_camera_key))
+        .routes(routes!(keys::rotate_camera_key))
 }
 
 /// A camera as the api shows one.

@@ -1,4 +1,7 @@
-use crate::{ApiConfig, testing::TestApi};
+use crate::{
+    ApiConfig,
+    testing::{PASSWORD, TestApi},
+};
 use rollcall_bus::{Bus, BusConfig, Feed, Message};
 use rollcall_schemas::{
     feed::{AuthEntry, AuthFact, CameraEntry, FeedEntry},
@@ -109,4 +112,31 @@ async fn what_the_log_has_otherwise_becomes_what_the_rows_say() {
     test.admin().put(&path, &json!({ "enabled": false })).await.data();
     let (cameras, _) = follow(&test, &test.bus);
     assert_eq!(told(&cameras, &door.key(), |entry| !entry.enabled).await.revision, 11);
+}
+
+#[tokio::test]
+async fn a_log_that_was_lost_learns_which_sign_ins_ended() {
+    let test = TestApi::start().await;
+    let body = json!({ "email": "admin@school.example", "password": PASSWORD });
+    let sign_in = async || {
+        let answer = test.edge.client().post("/api/v1/auth/login", &body).await;
+        test.edge.client().with_token(answer.data()["token"].as_str().unwrap())
+    };
+    let (ended, going_on) = (sign_in().await, sign_in().await);
+    ended.post("/api/v1/auth/logout", &json!({})).await.data();
+
+    let other = TestBroker::start().await.bus().await;
+    other.ensure_streams().await.unwrap();
+    let api = test.start_another(other.clone()).await;
+    let (_, keys) = follow(&test, &other);
+    let told = eventually("the end is told", RECOVERY, async || {
+        let entries = keys.snapshot();
+        entries.into_iter().find(|entry| matches!(entry.fact, AuthFact::EndedSignIn { .. }))
+    })
+    .await;
+    let ends =
+        keys.snapshot().iter().filter(|entry| matches!(entry.fact, AuthFact::EndedSignIn { .. })).count();
+    assert_eq!(ends, 1, "the other goes on");
+    eventually("the other api knows it", RECOVERY, async || api.keys().get(&told.key()).map(drop)).await;
+    going_on.get("/api/v1/auth/me").await.data();
 }

@@ -1,6 +1,9 @@
-use crate::testing::TestApi;
+use crate::{extract::Caller, testing::TestApi};
 use chrono::TimeDelta;
 use http::HeaderName;
+use rollcall_schemas::{id::SignInId, role::Role};
+use rollcall_service::auth::User;
+use rollcall_store::keyed_calls::{self, Begun};
 use rollcall_test_support::{Answer, Client};
 use serde_json::{Value, json};
 
@@ -97,4 +100,66 @@ async fn a_secret_is_not_kept_and_not_shown_again() {
     let secret = issued.data()["apiKey"].as_str().unwrap().rsplit('_').next().unwrap();
     assert!(!again.body.to_string().contains(secret));
     assert_eq!(admin.get("/api/v1/api-keys").await.body["meta"]["total"], 1);
+}
+
+/// What a process leaves that dies, before its effect is committed and after it.
+#[tokio::test]
+async fn a_process_that_dies_leaves_no_effect_to_be_repeated() {
+    let test = TestApi::start().await;
+    let operator = test.operator();
+    let begin = async |key: &str, name: &str, is_carried_out: bool| {
+        let body = json!({ "name": name }).to_string();
+        let (parts, ()) = http::Request::post(CAMERAS).body(()).unwrap().into_parts();
+        let user = User {
+            user_id: test.school.operator,
+            role: Role::Operator,
+            email: String::new(),
+            sign_in_id: SignInId(test.api.entropy().uuid_v4()),
+        };
+        let call = super::call_hash(&Caller::User(user), &parts, key);
+        let content = super::content_hash(&parts, key, body.as_bytes());
+        let now = test.clock.now();
+        let mut db = test.api.connection().await.unwrap();
+        let begun = keyed_calls::begin(&mut db, &call, &content, now, now).await.unwrap();
+        assert_eq!(begun, Begun::First);
+        assert!(!is_carried_out || keyed_calls::carry_out(&mut db, &call, now).await.unwrap());
+    };
+    begin("before", "Door", false).await;
+    begin("after", "Yard", true).await;
+    let again =
+        async |key: &str, name: &str| keyed(&operator, key).post(CAMERAS, &json!({ "name": name })).await;
+    for (key, name) in [("before", "Door"), ("after", "Yard")] {
+        let answer = again(key, name).await;
+        answer.refused(409, "CONFLICT");
+        assert!(answer.headers.contains_key("retry-after"), "for all that is known it is under way");
+    }
+    test.clock.advance(TimeDelta::minutes(5) + TimeDelta::seconds(1));
+    assert_eq!(again("before", "Door").await.code(), "CAMERA_CREATED");
+    let lost = again("after", "Yard").await;
+    lost.refused(409, "CONFLICT");
+    assert!(!lost.headers.contains_key("retry-after"));
+    assert_eq!(count(&operator).await, 1);
+}
+
+#[tokio::test]
+async fn an_effect_is_committed_with_its_call_and_not_after_another_has_begun_it() {
+    let test = TestApi::start().await;
+    let (hash, begun_at) = ([7; 32], test.clock.now());
+    let mut db = test.api.connection().await.unwrap();
+    keyed_calls::begin(&mut db, &hash, &[1; 32], begun_at, begun_at).await.unwrap();
+    let later = begun_at + TimeDelta::minutes(6);
+    let commit = async |begun_at| {
+        let tx = test.api.begin().await.unwrap();
+        super::CALL.scope(super::KeyedCall { hash, begun_at }, test.api.commit(tx, vec![])).await
+    };
+    let begun = keyed_calls::begin(&mut db, &hash, &[1; 32], later, later).await.unwrap();
+    assert_eq!(begun, Begun::First, "it counted as abandoned");
+    assert!(commit(begun_at).await.is_err());
+    assert!(commit(later).await.is_ok());
+    let end = later + TimeDelta::minutes(6);
+    let begun = keyed_calls::begin(&mut db, &hash, &[1; 32], end, end).await.unwrap();
+    assert_eq!(begun, Begun::Unanswered);
+    keyed_calls::give_up(&mut db, &hash).await.unwrap();
+    let begun = keyed_calls::begin(&mut db, &hash, &[1; 32], end, end).await.unwrap();
+    assert_eq!(begun, Begun::Unanswered, "what has had an effect is not given up");
 }

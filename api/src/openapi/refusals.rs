@@ -15,6 +15,8 @@ use utoipa::openapi::{
 
 /// What every operation may end in.
 const ALWAYS: &[(u16, Code)] = &[
+    (414, Code::UriTooLong),
+    (431, Code::HeadersTooLarge),
     (429, Code::RateLimited),
     (500, Code::InternalServerError),
     (503, Code::ServiceUnavailable),
@@ -33,6 +35,7 @@ const OF_A_KEY: &[(u16, Code)] = &[(409, Code::Conflict), (422, Code::Idempotenc
 const OF_A_BODY: &[(u16, Code)] = &[
     (400, Code::InvalidInput),
     (400, Code::MissingRequiredField),
+    (408, Code::RequestTimeout),
     (413, Code::PayloadTooLarge),
     (415, Code::UnsupportedMediaType),
     (422, Code::ValidationFailed),

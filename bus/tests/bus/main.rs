@@ -10,6 +10,7 @@ mod gossip;
 mod metric_names;
 mod publish;
 mod recovery;
+mod scatter;
 mod server;
 mod streams;
 mod tail;

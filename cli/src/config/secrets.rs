@@ -1,7 +1,7 @@
 //! Which secrets a deployment has, and whether they are strong. `rollcall demo` is a stage and is not asked.
 
 use super::Config;
-use anyhow::bail;
+use anyhow::{anyhow, bail};
 use rollcall_service::config::Secret;
 
 pub(super) fn check(config: &Config) -> anyhow::Result<()> {
@@ -19,6 +19,11 @@ pub(super) fn check(config: &Config) -> anyhow::Result<()> {
     let sealing_key = config.database.sealing_key.reveal();
     if !sealing_key.is_empty() {
         check_strength("database.sealing_key", sealing_key)?;
+    }
+    for provider in &config.api.oidc.providers {
+        let setting = format!("api.oidc.providers.{}.client_secret", provider.name);
+        let secret = provider.secret().map_err(|mistake| anyhow!("setting `{setting}`: {mistake}"))?;
+        check_strength(&setting, secret.reveal())?;
     }
     Ok(())
 }
@@ -67,6 +72,7 @@ fn is_near(address: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     const STRONG: &str = "4Zq9vLw2Rt7xKp5N";
 
@@ -82,6 +88,14 @@ mod tests {
 
     fn nats(address: &str) -> Result<(), String> {
         checked(|config| config.nats.url = address.to_owned())
+    }
+
+    fn oidc(secret: &str) -> Result<(), String> {
+        let provider = json!({
+            "name": "school", "display_name": "School", "issuer": "https://id.example", "client_id": "rollcall",
+            "client_secret": secret,
+        });
+        checked(|config| config.api.oidc.providers = vec![serde_json::from_value(provider.clone()).unwrap()])
     }
 
     #[test]
@@ -104,6 +118,7 @@ mod tests {
             config.nats.password = Some(STRONG.into());
         };
         assert_eq!(checked(proved), Ok(()));
+        assert_eq!(oidc(STRONG), Ok(()));
     }
 
     #[test]
@@ -117,6 +132,7 @@ mod tests {
             ("nats.password", checked(|config| config.nats.password = Some("hunter2".into()))),
             ("nats.token", checked(|config| config.nats.token = Some("hunter2".into()))),
             ("database.sealing_key", checked(|config| config.database.sealing_key = Secret::new("hunter2"))),
+            ("api.oidc.providers.school.client_secret", oidc("hunter2")),
         ];
         for (setting, refused) in weak {
             let message = refused.unwrap_err();

@@ -3,8 +3,15 @@
 use crate::harness::{
     Deployment, Pictures, Service, create_admin, models_dir, output, rollcall, sign_in, wait_until,
 };
+use rollcall_schemas::{id::UserId, role::Role};
+use rollcall_service::{
+    auth::{TokenConfig, TokenSigner},
+    clock::{Clock, Entropy},
+    config::Secret,
+};
 use serde_json::{Value, json};
 use std::path::Path;
+use uuid::Uuid;
 
 async fn stdout(arguments: &[&str]) -> String {
     let output = output(rollcall().args(arguments)).await;
@@ -120,6 +127,45 @@ async fn doctor_ledger_and_accounts_work_beside_a_deployment() {
         output(deployment.tool(&["doctor"]).env("DATABASE_URL", "postgres://nobody@127.0.0.1:1/none")).await;
     let said = String::from_utf8_lossy(&nowhere.stdout);
     assert!(!nowhere.status.success() && said.contains("BAD   database"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn signing_keys_rotate_while_everything_runs_and_nobody_is_signed_out() {
+    let deployment = Deployment::with(&[Service::Api, Service::Ingest], &[]).await;
+    create_admin(&deployment, "keys@e2e.example").await;
+    let visitor = deployment.visitor(Service::Api);
+    let admin = sign_in(&visitor, "keys@e2e.example").await;
+    let kids = async || {
+        let set = visitor.request(reqwest::Method::GET, "/.well-known/jwks.json").send().await.unwrap();
+        let set: Value = serde_json::from_str(&set.text().await.unwrap()).unwrap();
+        set["keys"].as_array().unwrap().iter().map(|key| key["kid"].clone()).collect::<Vec<_>>()
+    };
+    let before = kids().await;
+    assert_eq!(before, [json!(deployment.signer.kid())]);
+
+    let rotated = output(&mut deployment.tool(&["admin", "rotate-keys"])).await;
+    assert!(rotated.status.success(), "{}", String::from_utf8_lossy(&rotated.stderr));
+    wait_until("the new key is published beside the old one", async || kids().await.len() == 2).await;
+    assert!(kids().await.contains(&before[0]));
+
+    admin.get("/api/v1/auth/me").await.data();
+    // The newest key is the last of the file. What it signs is taken from now on, at the front door too.
+    let file = std::fs::read_to_string(deployment.folder().join("signing-key.pem")).unwrap();
+    let newest =
+        Secret::new(file.rsplit_once("-----BEGIN").map(|(_, key)| format!("-----BEGIN{key}")).unwrap());
+    let signer =
+        TokenSigner::new(&newest, TokenConfig::default(), Clock::real(), Entropy::seeded(5)).unwrap();
+    let (token, _) = signer.issue(UserId(Uuid::from_u128(1)), "new@e2e.example", Role::Student);
+    visitor.with_token(&token).get("/api/v1/classes").await.data();
+    let scan = json!({ "qrToken": "no code" });
+    let door = deployment.visitor(Service::Ingest).with_token(&token);
+    wait_until("the front door takes it", async || {
+        door.post("/api/v1/attendance/mark", &scan).await.status.as_u16() == 404
+    })
+    .await;
+    let (old, _) = deployment.signer.issue(UserId(Uuid::from_u128(2)), "old@e2e.example", Role::Student);
+    let door = deployment.visitor(Service::Ingest).with_token(&old);
+    door.post("/api/v1/attendance/mark", &scan).await.refused(404, "QR_TOKEN_INVALID");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -16,5 +16,6 @@ mod poison;
 mod replays;
 mod routes;
 mod secrets;
+mod system;
 mod trace;
 mod up;

@@ -13,6 +13,7 @@ mod config;
 mod frames;
 mod people;
 mod photos;
+mod status;
 mod view;
 
 pub use config::FaceConfig;
@@ -29,7 +30,7 @@ use people::KnownPeople;
 use photos::{EnrolPhotoHandler, RecogniseHandler};
 use rollcall_bus::{Bus, ConsumerSpec, Handler};
 use rollcall_schemas::subject::{self, RequestKind, Stream, frames_consumer};
-use rollcall_service::{clock::Clock, health::HealthRegistry, lifecycle::Lifecycle};
+use rollcall_service::{clock::Clock, health::HealthRegistry, lifecycle::Lifecycle, process::Process};
 use std::{sync::Arc, time::Duration};
 use view::View;
 
@@ -41,6 +42,8 @@ pub struct FaceDeps {
     pub clock: Clock,
     /// Where readiness is told.
     pub health: HealthRegistry,
+    /// The process it runs in, which says of itself which models it runs.
+    pub process: Process,
 }
 
 /// Why the worker did not start.
@@ -69,10 +72,11 @@ pub async fn start(
     deps: FaceDeps,
     lifecycle: &Lifecycle,
 ) -> Result<(), FaceWorkerError> {
-    let FaceDeps { bus, clock, health } = deps;
+    let FaceDeps { bus, clock, health, process } = deps;
     let pool = Arc::new(open_pool(config)?);
     let people = KnownPeople::follow(&bus, pool.pack(), config.index, lifecycle)?;
     report_readiness(&health, people.clone());
+    process.describe_models(status::describe(config, &pool, people.clone()));
 
     let view = View { pool, people: people.clone(), candidates: config.candidates };
     let consumers = Consumers { bus: bus.clone(), people, max_in_flight: config.max_frames(), lifecycle };

@@ -3,7 +3,7 @@
 use crate::world::*;
 use chrono::{DurationRound, TimeDelta};
 use rollcall_schemas::{
-    feed::{AuthEntry, AuthFact, CameraEntry},
+    feed::{AuthEntry, AuthFact, CameraEntry, ConfigurationEntry},
     id::CameraId,
     request::{KeyUse, KeyUses},
     role::Role,
@@ -12,6 +12,7 @@ use rollcall_schemas::{
 use rollcall_service::auth::ApiKey;
 use rollcall_test_support::{Answer, Client, eventually};
 use serde_json::json;
+use std::collections::BTreeMap;
 
 /// Pushes until the answer has this status; the feeds tell in their own time.
 async fn becomes(world: &World, client: &Client, camera: CameraId, status: u16) -> Answer {
@@ -66,6 +67,39 @@ async fn a_revoked_key_and_a_revoked_token_end_without_a_database() {
     let fact = AuthFact::Revocation { user_id: STUDENT, issued_before: world.clock.now() };
     put(&world.bus, &AuthEntry { revision: 1, fact }).await;
     becomes(&world, &operator, DOOR, 401).await.refused(401, "AUTH_TOKEN_EXPIRED");
+}
+
+#[tokio::test]
+async fn a_token_ends_with_its_sign_in_and_no_other_does() {
+    let world = World::start().await;
+    let (token, claims) = world.token(Role::Operator);
+    let (signed_out, other) = (world.client().with_token(&token), world.user(Role::Operator));
+    becomes(&world, &signed_out, DOOR, 202).await;
+    let ended_at = world.clock.now();
+    let forget_at = ended_at + TimeDelta::hours(24);
+    let fact = AuthFact::EndedSignIn { sign_in_id: claims.sid, ended_at, forget_at };
+    put(&world.bus, &AuthEntry { revision: 1, fact }).await;
+    becomes(&world, &signed_out, DOOR, 401).await.refused(401, "AUTH_TOKEN_EXPIRED");
+    let scan = json!({ "qrToken": "3f1c9a52-8a3e-4a6f-9d55-0b7f4c1e2d90" });
+    let student = signed_out.post("/api/v1/attendance/mark", &scan).await;
+    student.refused(401, "AUTH_TOKEN_EXPIRED");
+    becomes(&world, &other, DOOR, 202).await;
+}
+
+#[tokio::test]
+async fn limits_that_an_administrator_set_come_by_their_feed() {
+    let world = World::start().await;
+    let burst = async || {
+        let answer = world.user(Role::Student).post("/api/v1/attendance/mark", &json!({})).await;
+        answer.headers["ratelimit-limit"].to_str().unwrap().to_owned()
+    };
+    assert_eq!(burst().await, SCAN_BURST.to_string());
+    let set = async |revision, limits| put(&world.bus, &ConfigurationEntry { revision, limits }).await;
+    set(1, BTreeMap::from([("scan_user".to_owned(), "60/min burst 3".parse().unwrap())])).await;
+    eventually("the limit is heard of", SOON, async || (burst().await == "3").then_some(())).await;
+    set(2, BTreeMap::new()).await;
+    let own = SCAN_BURST.to_string();
+    eventually("its own is back", SOON, async || (burst().await == own).then_some(())).await;
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use rollcall_schemas::{
     subject::Stream,
 };
 use rollcall_service::{
-    auth::{ApiKey, TokenConfig, TokenSigner, generate_signing_key},
+    auth::{ApiKey, Claims, TokenConfig, TokenSigner, generate_signing_key},
     clock::{Clock, Entropy},
     health::HealthRegistry,
     lifecycle::Lifecycle,
@@ -135,6 +135,11 @@ impl World {
     /// A signed-in user.
     pub(crate) fn user(&self, role: Role) -> Client {
         self.user_of(STUDENT, role)
+    }
+
+    /// A token, and what it says.
+    pub(crate) fn token(&self, role: Role) -> (String, Claims) {
+        self.signer.issue(STUDENT, "someone@school.example", role)
     }
 
     /// A signed-in user of this id.

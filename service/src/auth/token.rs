@@ -29,7 +29,7 @@ pub struct TokenConfig {
     pub issuer: String,
     /// Whom it is for.
     pub audience: String,
-    /// Seconds that it is good for.
+    /// Seconds that it is good for, at most: an administrator may shorten it at run time.
     pub lifetime_s: u32,
 }
 
@@ -78,6 +78,19 @@ pub fn generate_signing_key(entropy: &Entropy) -> Secret {
     Secret::new(pem.as_str())
 }
 
+/// Whom a token is issued to.
+#[derive(Clone, Copy, Debug)]
+pub struct Holder<'a> {
+    /// The user.
+    pub user_id: UserId,
+    /// Their e-mail address.
+    pub email: &'a str,
+    /// Their role.
+    pub role: Role,
+    /// Seconds that the token is good for, never more than configured.
+    pub lifetime_s: u32,
+}
+
 /// Issues access tokens.
 pub struct TokenSigner {
     key: EncodingKey,
@@ -118,19 +131,23 @@ impl TokenSigner {
 
     /// Issues a token of a new sign-in, which nobody can refresh.
     pub fn issue(&self, user_id: UserId, email: &str, role: Role) -> (String, Claims) {
-        self.issue_within(SignInId(self.entropy.uuid_v4()), user_id, email, role)
+        let sign_in_id = SignInId(self.entropy.uuid_v4());
+        let lifetime_s = self.config.lifetime_s;
+        self.issue_within(sign_in_id, Holder { user_id, email, role, lifetime_s })
     }
 
     /// Issues a token of a sign-in.
-    pub fn issue_within(&self, sid: SignInId, user_id: UserId, email: &str, role: Role) -> (String, Claims) {
+    pub fn issue_within(&self, sid: SignInId, holder: Holder<'_>) -> (String, Claims) {
         let now = self.clock.now();
+        let Holder { user_id, email, role, lifetime_s } = holder;
+        let lifetime_s = lifetime_s.min(self.config.lifetime_s);
         let claims = Claims {
             user_id,
             email: email.to_owned(),
             role,
             sid,
             iat: now.timestamp(),
-            exp: (now + TimeDelta::seconds(self.config.lifetime_s.into())).timestamp(),
+            exp: (now + TimeDelta::seconds(lifetime_s.into())).timestamp(),
             nbf: None,
             iss: self.config.issuer.clone(),
             aud: self.config.audience.clone(),

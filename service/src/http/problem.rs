@@ -114,12 +114,12 @@ impl Problem {
         let (code, message) = match status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => (Code::AuthUnauthorized, "not allowed"),
             StatusCode::NOT_FOUND => (Code::NotFound, "no such route"),
-            StatusCode::REQUEST_TIMEOUT => (Code::InvalidInput, "the body comes too slowly"),
-            StatusCode::URI_TOO_LONG => (Code::InvalidInput, "the address is longer than 8 KiB"),
+            StatusCode::REQUEST_TIMEOUT => (Code::RequestTimeout, "the body comes too slowly"),
+            StatusCode::URI_TOO_LONG => (Code::UriTooLong, "the address is longer than 8 KiB"),
             StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => {
-                (Code::InvalidInput, "there are more than 100 headers, or more than 32 KiB of them")
+                (Code::HeadersTooLarge, "there are more than 100 headers, or more than 32 KiB of them")
             }
-            StatusCode::METHOD_NOT_ALLOWED => (Code::InvalidInput, "the route does not take this method"),
+            StatusCode::METHOD_NOT_ALLOWED => (Code::MethodNotAllowed, "the route does not take this method"),
             StatusCode::PAYLOAD_TOO_LARGE => (Code::PayloadTooLarge, "the body is larger than the limit"),
             StatusCode::UNSUPPORTED_MEDIA_TYPE => {
                 (Code::UnsupportedMediaType, "the route does not take this type")

@@ -3,7 +3,8 @@
 use rollcall_schemas::limit::{Limit, LimitScope, RouteGroup};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::num::NonZeroU32;
+use serde_json::Value;
+use std::{collections::BTreeMap, num::NonZeroU32};
 
 /// How many calls are let through, by group of routes and by whose they are: `100/min burst 20` lets 20 pass at once and
 /// 100 a minute. A call counts for its user or its API key; for its address when it has no good credentials, and always
@@ -69,6 +70,15 @@ impl Default for LimitsConfig {
 }
 
 impl LimitsConfig {
+    /// The same with what was set over it, by the names of the settings. Names that are not known are another version's.
+    pub fn with(self, set: &BTreeMap<String, Limit>) -> Self {
+        let Ok(Value::Object(mut limits)) = serde_json::to_value(self) else { return self };
+        for (name, limit) in set {
+            limits.entry(name).and_modify(|value| *value = limit.to_string().into());
+        }
+        serde_json::from_value(Value::Object(limits)).unwrap_or(self)
+    }
+
     /// The same limit for everybody everywhere.
     pub fn uniform(limit: Limit) -> Self {
         Self {
@@ -112,4 +122,17 @@ impl LimitsConfig {
 fn limit(per_minute: u32, burst: u32) -> Limit {
     let positive = |number| NonZeroU32::new(number).expect("no default is 0");
     Limit { per_minute: positive(per_minute), burst: positive(burst) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_set_lies_over_the_rest() {
+        let set =
+            BTreeMap::from([("scan_user".to_owned(), limit(1, 2)), ("tea_user".to_owned(), limit(3, 4))]);
+        let wanted = LimitsConfig { scan_user: limit(1, 2), ..LimitsConfig::default() };
+        assert_eq!(LimitsConfig::default().with(&set), wanted);
+    }
 }

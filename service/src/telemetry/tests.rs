@@ -29,7 +29,8 @@ fn logged(format: LogFormat, work: impl FnOnce()) -> String {
     let lines = Lines::default();
     let writer = lines.clone();
     let config = TelemetryConfig { format, ..TelemetryConfig::default() };
-    let (subscriber, _provider) = subscriber(&config, move || writer.clone()).unwrap();
+    let (subscriber, _provider) =
+        subscriber(&config, move || writer.clone(), RecentLines::default()).unwrap();
     with_default(subscriber, work);
     lines.text()
 }
@@ -64,6 +65,16 @@ fn a_trace_has_an_id_without_anybody_asking() {
 }
 
 #[test]
+fn a_trace_has_an_id_whatever_is_logged() {
+    let config = TelemetryConfig { filter: "error".into(), ..TelemetryConfig::default() };
+    let (subscriber, _provider) = subscriber(&config, io::sink, RecentLines::default()).unwrap();
+    with_default(subscriber, || {
+        let _entered = tracing::info_span!("request").entered();
+        assert_eq!(current_trace_id().unwrap().len(), 32);
+    });
+}
+
+#[test]
 fn nonsense_starts_a_trace_of_its_own() {
     logged(LogFormat::Json, || {
         for nonsense in ["", "00-zz", "00-00000000000000000000000000000000-00f067aa0ba902b7-01"] {
@@ -85,9 +96,32 @@ fn outside_any_span_there_is_no_trace() {
 }
 
 #[test]
+fn the_newest_lines_are_kept_whatever_the_log_looks_like() {
+    use rollcall_schemas::process::{LineFilter, LogLevel};
+    for format in [LogFormat::Json, LogFormat::Pretty] {
+        let recent = RecentLines::default();
+        let config = TelemetryConfig { format, ..TelemetryConfig::default() };
+        let (subscriber, _provider) = subscriber(&config, io::sink, recent.clone()).unwrap();
+        with_default(subscriber, || {
+            let _entered = tracing::info_span!("request", route = "/frames").entered();
+            tracing::warn!(frames = 3, "taken");
+            tracing::debug!("not logged");
+        });
+        let filter = LineFilter { level: LogLevel::Trace, since: None, text: None, limit: 10 };
+        let [line] = &recent.find(&filter, "api")[..] else { panic!("one line") };
+        assert_eq!((line.level, line.message.as_str()), (LogLevel::Warn, "taken"));
+        assert_eq!((&line.fields["frames"], &line.fields["span"]["route"]), (&3.into(), &"/frames".into()));
+        assert_eq!(line.trace_id.as_ref().unwrap().len(), 32);
+    }
+}
+
+#[test]
 fn a_filter_that_cannot_be_read_is_refused() {
     let config = TelemetryConfig { filter: "rollcall=loudly".into(), ..TelemetryConfig::default() };
-    assert!(matches!(subscriber(&config, io::stderr), Err(TelemetryError::Filter(..))));
+    assert!(matches!(
+        subscriber(&config, io::stderr, RecentLines::default()),
+        Err(TelemetryError::Filter(..))
+    ));
 }
 
 #[test]
@@ -108,7 +142,8 @@ async fn a_request_carries_its_trace_into_the_handler_and_the_log() {
     let lines = Lines::default();
     let writer = lines.clone();
     let config = TelemetryConfig { format: LogFormat::Json, ..TelemetryConfig::default() };
-    let (subscriber, _provider) = subscriber(&config, move || writer.clone()).unwrap();
+    let (subscriber, _provider) =
+        subscriber(&config, move || writer.clone(), RecentLines::default()).unwrap();
     let _default = tracing::subscriber::set_default(subscriber);
     let handler = || async { current_traceparent().unwrap_or_default() };
     let edge = Edge::new(Router::new().route("/sessions/{id}", routing::get(handler)));
@@ -137,7 +172,7 @@ fn spans_are_exported_where_a_collector_is_named() {
         line
     });
     let config = TelemetryConfig { otlp_endpoint: Some(endpoint), ..TelemetryConfig::default() };
-    let (subscriber, provider) = subscriber(&config, io::sink).unwrap();
+    let (subscriber, provider) = subscriber(&config, io::sink, RecentLines::default()).unwrap();
     with_default(subscriber, || drop(tracing::info_span!("request").entered()));
     provider.shutdown().unwrap();
     assert_eq!(received.join().unwrap().trim_end(), "POST /v1/traces HTTP/1.1");

@@ -50,7 +50,7 @@ pub(crate) struct Returned {
         (status = 409, description = "`CONFLICT`: the address belongs to another account", body = ErrorEnvelope),
     )
 )]
-pub(crate) async fn callback(
+pub(crate) async fn finish_oidc_sign_in(
     State(api): State<Api>,
     Path(name): Path<String>,
     Query(returned): Query<Returned>,

@@ -3,6 +3,7 @@
 use rollcall_service::config::Secret;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::{fs, path::PathBuf};
 
 /// Signing in with OpenID Connect.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -29,8 +30,10 @@ pub struct OidcProvider {
     pub issuer: String,
     /// What it calls us.
     pub client_id: String,
-    /// What we prove it with.
-    pub client_secret: Secret,
+    /// What we prove it with; or else `client_secret_file`.
+    pub client_secret: Option<Secret>,
+    /// The file that holds it, and nothing else.
+    pub client_secret_file: Option<PathBuf>,
     /// What is asked for besides `openid`.
     #[serde(default = "usual_scopes")]
     pub scopes: Vec<String>,
@@ -40,6 +43,31 @@ pub struct OidcProvider {
     /// Only addresses of these domains are linked or get accounts; without any, all.
     #[serde(default)]
     pub allowed_domains: Vec<String>,
+}
+
+impl OidcProvider {
+    /// The secret, from the settings or from its file.
+    ///
+    /// # Errors
+    /// When there is none, or two, or the file cannot be read; with what is wrong.
+    pub fn secret(&self) -> Result<Secret, String> {
+        match (&self.client_secret, &self.client_secret_file) {
+            (Some(secret), None) => Ok(secret.clone()),
+            (None, Some(file)) => {
+                let text = fs::read_to_string(file)
+                    .map_err(|error| format!("the file {} cannot be read: {error}", file.display()))?;
+                // An editor ends the last line; no secret ends in a line break.
+                match text.trim_end_matches(['\r', '\n']) {
+                    "" => Err(format!("the file {} is empty", file.display())),
+                    secret => Ok(Secret::new(secret)),
+                }
+            }
+            (None, None) => Err("client_secret or client_secret_file is needed".into()),
+            (Some(_), Some(_)) => {
+                Err("client_secret and client_secret_file are both set: leave one of them out".into())
+            }
+        }
+    }
 }
 
 fn usual_scopes() -> Vec<String> {
@@ -73,7 +101,7 @@ impl OidcConfig {
             } else if !is_safe(issuer) {
                 Some(format!("the issuer of {name} must be an address with https"))
             } else {
-                None
+                provider.secret().err().map(|mistake| format!("the provider {name}: {mistake}"))
             }
         })
     }
@@ -97,7 +125,8 @@ mod tests {
             display_name: "School".into(),
             issuer: "https://id.school.example".into(),
             client_id: "rollcall".into(),
-            client_secret: Secret::new("x"),
+            client_secret: Some(Secret::new("x")),
+            client_secret_file: None,
             scopes: usual_scopes(),
             create: CreateAccounts::Never,
             allowed_domains: vec![],
@@ -118,5 +147,32 @@ mod tests {
             with(|config| config.providers[0].issuer = "http://id.example".into()).unwrap().contains("https")
         );
         assert!(with(|config| config.providers.push(config.providers[0].clone())).unwrap().contains("two"));
+    }
+
+    #[test]
+    fn the_secret_is_in_the_settings_or_in_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |text: &str| {
+            let path = folder.path().join("secret");
+            fs::write(&path, text).unwrap();
+            Some(path)
+        };
+        let secret = |client_secret: Option<&str>, client_secret_file| {
+            let client_secret = client_secret.map(Secret::new);
+            let mut found = None;
+            let mistake = with(|config| {
+                let provider = &mut config.providers[0];
+                *provider = OidcProvider { client_secret, client_secret_file, ..provider.clone() };
+                found = provider.secret().ok();
+            });
+            assert_eq!(mistake.is_none(), found.is_some());
+            found
+        };
+        assert_eq!(secret(Some("x"), None), Some(Secret::new("x")));
+        assert_eq!(secret(None, file("y \r\n")), Some(Secret::new("y ")));
+        assert_eq!(secret(None, file("\n")), None);
+        assert_eq!(secret(None, Some("/nowhere".into())), None);
+        assert_eq!(secret(None, None), None);
+        assert_eq!(secret(Some("x"), file("y")), None);
     }
 }

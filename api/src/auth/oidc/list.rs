@@ -29,7 +29,7 @@ pub(crate) struct ProvidersData {
     tag = "auth",
     responses((status = 200, description = "The providers", body = SuccessEnvelope<ProvidersData>))
 )]
-pub(crate) async fn list_providers(State(api): State<Api>) -> Success<ProvidersData> {
+pub(crate) async fn list_oidc_providers(State(api): State<Api>) -> Success<ProvidersData> {
     let providers = api.providers().all().iter().map(|provider| ProviderBody {
         name: provider.config.name.clone(),
         display_name: provider.config.display_name.clone(),

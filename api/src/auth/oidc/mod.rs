@@ -15,9 +15,9 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub(crate) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::default()
-        .routes(routes!(list::list_providers))
-        .routes(routes!(start::start))
-        .routes(routes!(callback::callback))
+        .routes(routes!(list::list_oidc_providers))
+        .routes(routes!(start::start_oidc_sign_in))
+        .routes(routes!(callback::finish_oidc_sign_in))
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use rollcall_schemas::code::Code;
 use rollcall_service::{
     clock::Clock,
+    config::Secret,
     http::{Problem, use_ring},
 };
 use rollcall_store::identities::Identity;
@@ -46,6 +47,7 @@ pub(crate) struct Providers {
 /// One provider.
 pub(super) struct Provider {
     pub(super) config: OidcProvider,
+    secret: Secret,
     issuer: IssuerUrl,
     redirect: RedirectUrl,
     http: reqwest::Client,
@@ -90,6 +92,7 @@ impl Providers {
                 issuer: IssuerUrl::new(provider.issuer.clone()).map_err(|error| error.to_string())?,
                 redirect: RedirectUrl::new(redirect).map_err(|error| error.to_string())?,
                 config: provider.clone(),
+                secret: provider.secret()?,
                 http: http.clone(),
                 clock: clock.clone(),
                 discovered: Mutex::default(),
@@ -182,7 +185,7 @@ impl Provider {
 
     async fn client(&self) -> Result<Client, Problem> {
         let id = ClientId::new(self.config.client_id.clone());
-        let secret = ClientSecret::new(self.config.client_secret.reveal().to_owned());
+        let secret = ClientSecret::new(self.secret.reveal().to_owned());
         let client = CoreClient::from_provider_metadata(self.metadata().await?, id, Some(secret));
         Ok(client.set_redirect_uri(self.redirect.clone()))
     }

@@ -23,7 +23,7 @@ const VISIT_S: u32 = 10 * 60;
     params(("provider" = String, Path, description = "The provider's name")),
     responses((status = 303, description = "Go to the provider"))
 )]
-pub(crate) async fn start(
+pub(crate) async fn start_oidc_sign_in(
     State(api): State<Api>,
     Path(name): Path<String>,
     jar: CookieJar,

@@ -18,8 +18,11 @@ use rollcall_schemas::outcome::Outcome;
 use rollcall_schemas::request::PhotoMeta;
 use rollcall_schemas::sighting::Sighting;
 use rollcall_schemas::subject::{self, RequestKind, Stream, frames_consumer};
+use rollcall_service::clock::Entropy;
 use rollcall_service::health::HealthRegistry;
 use rollcall_service::lifecycle::Lifecycle;
+use rollcall_service::process::Process;
+use rollcall_service::telemetry::RecentLines;
 use rollcall_test_support::{TestBroker, eventually, monday_morning, test_clock};
 use uuid::Uuid;
 
@@ -36,6 +39,7 @@ struct Site {
     broker: TestBroker,
     bus: Bus,
     health: HealthRegistry,
+    process: Process,
 }
 
 fn config() -> FaceConfig {
@@ -62,7 +66,8 @@ impl Site {
     async fn open() -> Self {
         let broker = TestBroker::start().await;
         let bus = broker.bus().await;
-        Self { broker, bus, health: HealthRegistry::default() }
+        let process = Process::new("test", RecentLines::default(), &test_clock(), &Entropy::seeded(1));
+        Self { broker, bus, health: HealthRegistry::default(), process }
     }
 
     async fn work(&self) -> Lifecycle {
@@ -71,7 +76,8 @@ impl Site {
 
     async fn work_as(&self, config: &FaceConfig) -> Lifecycle {
         let lifecycle = Lifecycle::new("test");
-        let deps = FaceDeps { bus: self.bus.clone(), clock: test_clock(), health: self.health.clone() };
+        let (health, process) = (self.health.clone(), self.process.clone());
+        let deps = FaceDeps { bus: self.bus.clone(), clock: test_clock(), health, process };
         worker::start(config, deps, &lifecycle).await.unwrap();
         lifecycle
     }

@@ -1,6 +1,7 @@
 //! Who is found follows the gallery's feed, and a sighting says how much of it was known.
 
 use rollcall_face_worker::gallery::IndexKind;
+use rollcall_schemas::process::ProcessQuestion;
 use rollcall_schemas::sighting::{Sighting, Verdict};
 use rollcall_schemas::subject::{Stream, frames_consumer};
 
@@ -38,6 +39,9 @@ async fn the_gallery_follows_its_feed() {
     let revision = site.enrol(KNOWN, 6, Some(known_template())).await;
     let improved = seen_with(&site, revision).await;
     assert_eq!((names(&improved), improved.faces[0].verdict), (vec![KNOWN], Verdict::Confident));
+
+    let models = site.process.answer(&ProcessQuestion::default()).models.unwrap();
+    assert_eq!((models.used.as_str(), models.people, models.is_ready), ("cpu", 1, true));
 
     let revision = site.enrol(KNOWN, 7, None).await;
     assert!(names(&seen_with(&site, revision).await).is_empty(), "erased");

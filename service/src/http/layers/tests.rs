@@ -180,7 +180,7 @@ async fn what_no_handler_answers_is_enveloped() {
     refused(get("/panic"), StatusCode::INTERNAL_SERVER_ERROR, Code::InternalServerError).await;
     refused(get("/slow"), StatusCode::SERVICE_UNAVAILABLE, Code::ServiceUnavailable).await;
     refused(get("/bare"), StatusCode::BAD_GATEWAY, Code::InternalServerError).await;
-    refused(get("/bytes"), StatusCode::METHOD_NOT_ALLOWED, Code::InvalidInput).await;
+    refused(get("/bytes"), StatusCode::METHOD_NOT_ALLOWED, Code::MethodNotAllowed).await;
     assert_eq!(edge().response(get("/bytes")).await.headers()[header::ALLOW], "POST");
     assert_eq!(edge().call(get("/teapot")).await.1, json!({ "own": true }));
 }
