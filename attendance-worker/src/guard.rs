@@ -2,8 +2,9 @@
 //! of each scan, which devices were used by whom, and what was found. Where no class of the group has such rules, nothing
 //! is read or written.
 
-use crate::policy::protection::{Verdict, check};
+use crate::policy::protection::check;
 use rollcall_schemas::{
+    code::Code,
     id::{AttendanceId, DeviceId, SessionId, UserId},
     scan::Scan,
 };
@@ -75,7 +76,7 @@ impl Guard {
         let (rules, context) = self.rules[place].as_ref().zip(context)?;
         let users = used_device(scan, Some(context)).and_then(|device| self.users.get(&device));
         let device_shared = users.is_some_and(|users| users.iter().any(|user| *user != scan.student_id));
-        let (found, verdict) = check(scan, context, rules, device_shared);
+        let (found, refusal) = check(scan, context, rules, device_shared);
         let found = serde_json::to_value(found).expect("numbers and flags serialise");
         let check = ScanCheck {
             session_id: context.session.id,
@@ -85,7 +86,7 @@ impl Guard {
             counts: false,
             found,
         };
-        Some(Checked { verdict, check })
+        Some(Checked { refusal, check })
     }
 
     /// Remembers what was found of a scan, and whether it counts.
@@ -108,7 +109,7 @@ impl Guard {
 
 /// A scan as it was held against the rules of its class.
 pub(crate) struct Checked {
-    /// What follows.
-    pub(crate) verdict: Verdict,
+    /// Why it is refused, if it is.
+    pub(crate) refusal: Option<Code>,
     check: ScanCheck,
 }

@@ -7,10 +7,7 @@ use crate::{
     facts,
     group::Group,
     guard::{self, Checked, Guard},
-    policy::{
-        protection::Verdict,
-        scan::{ScanDecision, decide_scan},
-    },
+    policy::scan::{ScanDecision, decide_scan},
     records::{self, Cause, Change},
     trace::Trace,
 };
@@ -206,8 +203,8 @@ impl Job {
         let Scan { scan_id, scanned_at, request_id, student_id, .. } = self.scan;
         let decision = decide_scan(scan_id, scanned_at, context.as_ref(), before.as_ref());
         let was_held = decision.is_good();
-        let verdict = checked.map_or(Verdict::Good, |checked| checked.verdict);
-        let ScanDecision { change, refusal } = decision.held_against(verdict);
+        let protection = checked.and_then(|checked| checked.refusal);
+        let ScanDecision { change, refusal } = decision.held_against(protection);
         let to = To { request_id, caller: student_id, decided_at: now };
         let outcome = match (refusal, &context, change) {
             (None, Some(context), Some(mark)) => {

@@ -53,20 +53,17 @@ pub enum OnDoubt {
     Accept,
     /// It does not count.
     Refuse,
-    /// A person decides.
-    Review,
 }
 
 impl OnDoubt {
     /// Every value.
-    pub const ALL: [OnDoubt; 3] = [OnDoubt::Accept, OnDoubt::Refuse, OnDoubt::Review];
+    pub const ALL: [OnDoubt; 2] = [OnDoubt::Accept, OnDoubt::Refuse];
 
     /// The name on the wire and in the database.
     pub fn as_str(self) -> &'static str {
         match self {
             OnDoubt::Accept => "accept",
             OnDoubt::Refuse => "refuse",
-            OnDoubt::Review => "review",
         }
     }
 

@@ -18,10 +18,10 @@ pub(crate) struct ProtectionsBody {
     allowed_networks: Vec<String>,
     /// Where phones must be; null means anywhere.
     room_position: Option<RoomPositionBody>,
-    /// What becomes of a scan that does not say where its phone is, while there is a `roomPosition`: `accept`, `refuse` or
-    /// `review`.
+    /// What becomes of a scan that does not say where its phone is, while there is a `roomPosition`: `accept` or
+    /// `refuse`.
     without_position: OnDoubt,
-    /// What becomes of a scan from a device that another student has used in the session: `accept`, `refuse` or `review`.
+    /// What becomes of a scan from a device that another student has used in the session: `accept` or `refuse`.
     shared_device: OnDoubt,
 }
 
@@ -91,10 +91,6 @@ impl ProtectionsChange {
     /// # Errors
     /// When a network is none.
     pub(super) fn apply(self, present: Protections) -> Result<Protections, Problem> {
-        if [self.without_position, self.shared_device].contains(&Some(OnDoubt::Review)) {
-            let later = "nobody can be asked yet: accept or refuse";
-            return Err(Problem::validation([("protections", later)]));
-        }
         let networks = |texts: Vec<String>| texts.iter().enumerate().map(network).collect::<Result<_, _>>();
         Ok(Protections {
             allowed_networks: self.allowed_networks.map_or(Ok(present.allowed_networks), networks)?,

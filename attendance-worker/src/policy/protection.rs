@@ -41,44 +41,15 @@ pub struct Found {
     pub device_shared: Option<bool>,
 }
 
-/// Why a person must decide about a scan.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ScanDoubt {
-    /// It does not say where the phone was.
-    NoPosition,
-    /// Another student has scanned from the same device.
-    SharedDevice,
-}
-
-impl ScanDoubt {
-    /// The name in the database and in API answers.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            ScanDoubt::NoPosition => "no_position",
-            ScanDoubt::SharedDevice => "shared_device",
-        }
-    }
-}
-
-/// What follows from what was found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// Nothing stands against it.
-    Good,
-    /// A person decides.
-    Doubtful(ScanDoubt),
-    /// It does not count.
-    Refused(Code),
-}
-
-/// Holds a scan against the rules of its class. The rules are asked in the order network, distance, device; a refusal
-/// goes before a doubt. `device_shared` says whether the scan of another student from the same device counts in the session.
+/// Holds a scan against the rules of its class: what is found, and the first reason to refuse it, if there is one, in the
+/// order network, distance, device. `device_shared` says whether the scan of another student from the same device counts
+/// in the session.
 pub fn check(
     scan: &Scan,
     context: &ScanContext,
     rules: &Protections,
     device_shared: bool,
-) -> (Found, Verdict) {
+) -> (Found, Option<Code>) {
     let network_allowed = (!rules.allowed_networks.is_empty()).then(|| {
         scan.ip.is_some_and(|ip| rules.allowed_networks.iter().any(|network| network.contains(&ip)))
     });
@@ -97,35 +68,13 @@ pub fn check(
         device_shared: asks_for_device.then_some(device_shared),
     };
     let lacks_position = rules.room.is_some() && in_room.is_none();
-    let verdicts = [
-        if network_allowed == Some(false) {
-            Verdict::Refused(Code::NetworkNotAllowed)
-        } else {
-            Verdict::Good
-        },
-        if in_room == Some(false) { Verdict::Refused(Code::TooFarFromRoom) } else { Verdict::Good },
-        if lacks_position {
-            on_doubt(rules.without_position, ScanDoubt::NoPosition, Code::PositionRequired)
-        } else {
-            Verdict::Good
-        },
-        if device_shared {
-            on_doubt(rules.shared_device, ScanDoubt::SharedDevice, Code::DeviceAlreadyUsed)
-        } else {
-            Verdict::Good
-        },
+    let refusals = [
+        (network_allowed == Some(false), Code::NetworkNotAllowed),
+        (in_room == Some(false), Code::TooFarFromRoom),
+        (lacks_position && rules.without_position == OnDoubt::Refuse, Code::PositionRequired),
+        (device_shared && rules.shared_device == OnDoubt::Refuse, Code::DeviceAlreadyUsed),
     ];
-    let refusal = verdicts.iter().find(|verdict| matches!(verdict, Verdict::Refused(_)));
-    let verdict = refusal.or_else(|| verdicts.iter().find(|verdict| **verdict != Verdict::Good));
-    (found, verdict.copied().unwrap_or(Verdict::Good))
-}
-
-fn on_doubt(rule: OnDoubt, doubt: ScanDoubt, refusal: Code) -> Verdict {
-    match rule {
-        OnDoubt::Accept => Verdict::Good,
-        OnDoubt::Review => Verdict::Doubtful(doubt),
-        OnDoubt::Refuse => Verdict::Refused(refusal),
-    }
+    (found, refusals.into_iter().find_map(|(holds, code)| holds.then_some(code)))
 }
 
 /// Whether a phone may be in the room: it is not farther away than the radius and what it does not know. A phone that

@@ -2,7 +2,6 @@
 
 use super::{
     evidence::{Basis, Evidence, Lateness, is_settled, merge},
-    protection::Verdict,
     session,
 };
 use chrono::{DateTime, Utc};
@@ -54,11 +53,11 @@ impl ScanDecision {
         matches!(self.refusal, None | Some(Code::AlreadyMarkedAttendance))
     }
 
-    /// What is left of the decision after that.
-    pub fn held_against(self, verdict: Verdict) -> Self {
-        match verdict {
-            Verdict::Refused(code) if self.is_good() => Self { change: None, refusal: Some(code) },
-            Verdict::Good | Verdict::Doubtful(_) | Verdict::Refused(_) => self,
+    /// What is left of the decision after that; `refusal` is why they refuse the scan, if they do.
+    pub fn held_against(self, refusal: Option<Code>) -> Self {
+        match refusal.filter(|_| self.is_good()) {
+            Some(code) => Self { change: None, refusal: Some(code) },
+            None => self,
         }
     }
 }

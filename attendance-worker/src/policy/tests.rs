@@ -5,6 +5,7 @@ mod notify;
 mod order;
 mod protection;
 mod scan;
+mod scenarios;
 mod session;
 
 use super::face::Roster;

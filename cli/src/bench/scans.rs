@@ -27,6 +27,8 @@ const CLIENTS: [usize; 2] = [16, 64];
 const AIM: f64 = 0.5;
 const PACED_PER_SECOND: u32 = 200;
 const P99_LIMIT_MS: f64 = 50.0;
+/// A whole school at the door.
+const SCHOOL: usize = 1_500;
 
 /// Runs it.
 pub async fn run(scope: Scope, config: &Config, report: &mut Report) -> anyhow::Result<()> {
@@ -57,6 +59,17 @@ pub async fn run(scope: Scope, config: &Config, report: &mut Report) -> anyhow::
             delays.count(),
             delays.max_ms()
         )));
+        school.close_session(session).await?;
+
+        let session = school.open_session().await?;
+        let everybody = &school.students[..SCHOOL.min(students)];
+        let (rate, delays) = burst(everybody, &session, everybody.len()).await?;
+        let who = format!("{} students at once", delays.count());
+        report.add(Figure::new(NAME, format!("marks committed and answered, {who}"), rate, "/s"));
+        for (name, percentile) in [("p50", 50.0), ("p99", 99.0)] {
+            let delay = delays.percentile_ms(percentile);
+            report.add(Figure::new(NAME, format!("scan to answer, {name}, {who}"), delay, "ms"));
+        }
         Ok(())
     })
     .await

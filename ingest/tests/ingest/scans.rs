@@ -8,7 +8,7 @@ use rollcall_ingest::IngestConfig;
 use rollcall_schemas::{
     code::Code,
     fact::{AttendanceStatus, Evidence},
-    id::{AttendanceId, ClassId, RequestId, ScanId, SessionId, UserId},
+    id::{AttendanceId, ClassId, DeviceId, RequestId, ScanId, SessionId, UserId},
     outcome::{Answer, AttendanceAnswer, Outcome, OutcomeResult, Refusal},
     role::Role,
     scan::{Position, QrToken, Scan},
@@ -74,6 +74,8 @@ async fn a_scan_is_stored_with_what_is_known_and_answered_with_its_record() {
     let student = world
         .user(Role::Student)
         .with_header(http::header::USER_AGENT, &"phone ".repeat(100))
+        // A phone whose clock is years off scans like any other.
+        .with_header(http::header::DATE, "Thu, 01 Jan 1970 00:00:00 GMT")
         // From nobody we trust.
         .with_header(HeaderName::from_static("x-forwarded-for"), "203.0.113.9");
     let position = json!({ "latitude": 51.5, "longitude": -0.1, "accuracyM": 8.0 });
@@ -91,6 +93,26 @@ async fn a_scan_is_stored_with_what_is_known_and_answered_with_its_record() {
     assert_eq!(scan.user_agent.map(|agent| agent.len()), Some(256));
     let expected = Position { latitude: 51.5, longitude: -0.1, accuracy_m: Some(8.0) };
     assert_eq!(scan.position, Some(expected));
+}
+
+#[tokio::test]
+async fn a_device_is_known_by_what_it_says_or_by_the_cookie_of_its_first_scan() {
+    let world = World::start().await;
+    worker(&world.bus, recorded).await;
+    let student = world.user(Role::Student);
+    let scan = json!({ "qrToken": TOKEN });
+    let first = student.post(MARK, &scan).await;
+    let cookie = first.headers["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned();
+    let again = student.with_header(http::header::COOKIE, &cookie).post(MARK, &scan).await;
+    assert!(!again.headers.contains_key("set-cookie"), "it has one");
+    let named = student.post(MARK, &json!({ "qrToken": TOKEN, "deviceId": "phone 7" })).await;
+    assert!(!named.headers.contains_key("set-cookie"), "it needs none");
+    let [first, again, named] = scans(&world.bus).await.try_into().unwrap();
+    assert_eq!(first.device_id, again.device_id);
+    assert_eq!(named.device_id, Some(DeviceId::of("phone 7")));
+    assert_ne!(first.device_id, named.device_id);
+    let nameless = student.post(MARK, &json!({ "qrToken": TOKEN, "deviceId": "" })).await;
+    assert_eq!(nameless.refused(422, "VALIDATION_FAILED")["fields"][0]["field"], "deviceId");
 }
 
 #[tokio::test]

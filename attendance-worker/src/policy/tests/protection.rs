@@ -1,5 +1,5 @@
 use super::{
-    super::protection::{Found, ScanDoubt, Verdict, check},
+    super::protection::{Found, check},
     *,
 };
 use proptest::prelude::*;
@@ -36,15 +36,15 @@ fn north(metres: f64, accuracy_m: Option<f64>) -> Option<Position> {
     Some(Position { latitude, longitude: ROOM.longitude, accuracy_m })
 }
 
-fn verdict(scan: &Scan, rules: &Protections, shared: bool) -> Verdict {
+fn refusal(scan: &Scan, rules: &Protections, shared: bool) -> Option<Code> {
     check(scan, &context(), rules, shared).1
 }
 
 #[test]
 fn a_class_without_rules_refuses_nothing() {
     let scan = a_scan(None, north(1e6, None));
-    let (found, verdict) = check(&scan, &context(), &Protections::default(), false);
-    assert_eq!(verdict, Verdict::Good);
+    let (found, refusal) = check(&scan, &context(), &Protections::default(), false);
+    assert_eq!(refusal, None);
     let only_the_code = Found {
         code_age_ms: 10_000,
         code_life_ms: 4_000_000,
@@ -75,9 +75,9 @@ fn whether_a_scan_comes_from_an_allowed_network() {
         (None, false),
     ];
     for (ip, is_allowed) in cases {
-        let expected = if is_allowed { Verdict::Good } else { Verdict::Refused(Code::NetworkNotAllowed) };
-        let (found, verdict) = check(&a_scan(ip, None), &context(), &rules, false);
-        assert_eq!((verdict, found.network_allowed), (expected, Some(is_allowed)), "{ip:?}");
+        let expected = (!is_allowed).then_some(Code::NetworkNotAllowed);
+        let (found, refusal) = check(&a_scan(ip, None), &context(), &rules, false);
+        assert_eq!((refusal, found.network_allowed), (expected, Some(is_allowed)), "{ip:?}");
     }
 }
 
@@ -99,9 +99,9 @@ fn whether_a_phone_is_near_enough() {
         (1_000.0, Some(1e12), false),
     ];
     for (metres, accuracy_m, is_near) in cases {
-        let expected = if is_near { Verdict::Good } else { Verdict::Refused(Code::TooFarFromRoom) };
-        let (found, verdict) = check(&a_scan(None, north(metres, accuracy_m)), &context(), &rules, false);
-        assert_eq!((verdict, found.in_room), (expected, Some(is_near)), "{metres} m, {accuracy_m:?}");
+        let expected = (!is_near).then_some(Code::TooFarFromRoom);
+        let (found, refusal) = check(&a_scan(None, north(metres, accuracy_m)), &context(), &rules, false);
+        assert_eq!((refusal, found.in_room), (expected, Some(is_near)), "{metres} m, {accuracy_m:?}");
         assert!((found.distance_m.unwrap() - metres).abs() < 0.01 * metres.max(1.0), "{found:?}");
     }
 }
@@ -126,38 +126,35 @@ fn distances_that_everybody_can_look_up() {
 
 #[test]
 fn a_doubt_is_what_the_class_makes_of_it() {
-    use OnDoubt::{Accept, Refuse, Review};
+    use OnDoubt::{Accept, Refuse};
     let rules = |without_position, shared_device, room: Option<RoomPosition>| Protections {
         room,
         without_position,
         shared_device,
         ..Protections::default()
     };
-    let no_position = Verdict::Doubtful(ScanDoubt::NoPosition);
-    let shared = Verdict::Doubtful(ScanDoubt::SharedDevice);
+    let (no_position, used) = (Some(Code::PositionRequired), Some(Code::DeviceAlreadyUsed));
     let cases = [
-        (rules(Refuse, Refuse, None), None, false, Verdict::Good),
-        (rules(Accept, Accept, Some(ROOM)), None, false, Verdict::Good),
-        (rules(Refuse, Accept, Some(ROOM)), None, false, Verdict::Refused(Code::PositionRequired)),
-        (rules(Review, Accept, Some(ROOM)), None, false, no_position),
-        (rules(Refuse, Accept, Some(ROOM)), north(1.0, None), false, Verdict::Good),
-        (rules(Accept, Accept, None), None, true, Verdict::Good),
-        (rules(Accept, Refuse, None), None, true, Verdict::Refused(Code::DeviceAlreadyUsed)),
-        (rules(Accept, Review, None), None, true, shared),
-        // A refusal goes before a doubt, and the first of two doubts is the question.
-        (rules(Review, Refuse, Some(ROOM)), None, true, Verdict::Refused(Code::DeviceAlreadyUsed)),
-        (rules(Review, Review, Some(ROOM)), None, true, no_position),
-        (rules(Review, Review, Some(ROOM)), north(99.0, None), true, Verdict::Refused(Code::TooFarFromRoom)),
+        (rules(Refuse, Refuse, None), None, false, None),
+        (rules(Accept, Accept, Some(ROOM)), None, false, None),
+        (rules(Refuse, Accept, Some(ROOM)), None, false, no_position),
+        (rules(Refuse, Accept, Some(ROOM)), north(1.0, None), false, None),
+        (rules(Accept, Accept, None), None, true, None),
+        (rules(Accept, Refuse, None), None, true, used),
+        (rules(Accept, Refuse, Some(ROOM)), None, true, used),
+        // The first of two reasons is the answer.
+        (rules(Refuse, Refuse, Some(ROOM)), None, true, no_position),
+        (rules(Refuse, Refuse, Some(ROOM)), north(99.0, None), true, Some(Code::TooFarFromRoom)),
     ];
     for (rules, position, device_shared, expected) in cases {
-        assert_eq!(verdict(&a_scan(None, position), &rules, device_shared), expected, "{rules:?}");
+        assert_eq!(refusal(&a_scan(None, position), &rules, device_shared), expected, "{rules:?}");
     }
 }
 
 #[test]
 fn what_was_found_is_kept_in_words_that_stay() {
     let allowed_networks = vec!["10.0.0.0/8".parse().unwrap()];
-    let rules = Protections { allowed_networks, shared_device: OnDoubt::Review, ..Protections::default() };
+    let rules = Protections { allowed_networks, shared_device: OnDoubt::Refuse, ..Protections::default() };
     let (found, _) = check(&a_scan(Some("10.1.1.1"), None), &context(), &rules, true);
     let expected = serde_json::json!({
         "codeAgeMs": 10_000, "codeLifeMs": 4_000_000, "networkAllowed": true, "deviceShared": true,
@@ -176,10 +173,10 @@ proptest! {
         let room = RoomPosition { latitude: room_latitude, longitude: room_longitude, radius_m };
         let rules = Protections { room: Some(room), ..Protections::default() };
         let position = Position { latitude, longitude, accuracy_m };
-        let (found, verdict) = check(&a_scan(None, Some(position)), &context(), &rules, false);
+        let (found, refusal) = check(&a_scan(None, Some(position)), &context(), &rules, false);
         let distance = found.distance_m.unwrap();
         prop_assert!((0.0..=20_015_115.0).contains(&distance), "{distance}");
-        if verdict == Verdict::Good {
+        if refusal.is_none() {
             prop_assert!(distance <= 2.0 * f64::from(radius_m));
         }
     }
@@ -194,6 +191,6 @@ proptest! {
         let mask = u32::MAX.checked_shl(32 - u32::from(bits)).unwrap_or(0);
         let is_in = u32::from(ip) & mask == u32::from(network.addr()) & mask;
         let scan = Scan { ip: Some(IpAddr::V4(ip)), ..a_scan(None, None) };
-        prop_assert_eq!(verdict(&scan, &rules, false) == Verdict::Good, is_in);
+        prop_assert_eq!(refusal(&scan, &rules, false).is_none(), is_in);
     }
 }
