@@ -118,6 +118,7 @@ pub const RULES: &[Rule] = &[
     rule("PUT",    "/api/v1/sessions/{id}/start",               TEACHING,                    Ownership::Session("id")),
     rule("PUT",    "/api/v1/sessions/{id}/end",                 TEACHING,                    Ownership::Session("id")),
     rule("PUT",    "/api/v1/sessions/{id}/reopen",              TEACHING,                    Ownership::Session("id")),
+    rule("GET",    "/api/v1/sessions/{id}/scan-checks",         STAFF_AND_TEACHERS,          Ownership::Session("id")),
     rule("GET",    "/api/v1/sessions/{id}/qr",                  STAFF_AND_TEACHERS,          Ownership::Session("id")).or_key(CodesRead),
     rule("POST",   "/api/v1/sessions/{id}/qr",                  TEACHING,                    Ownership::Session("id")).asked(),
 

@@ -1,7 +1,10 @@
 //! What classes do against codes that are passed on, by validity, so that a decision can read it as of the scan: written by
 //! the api. And what was found of each scan: written by the attendance worker.
 
-use crate::StoreError;
+use crate::{
+    StoreError,
+    pages::{Page, Paged},
+};
 use chrono::{DateTime, Utc};
 use ipnet::IpNet;
 use rollcall_schemas::{
@@ -245,19 +248,58 @@ pub async fn keep_checks(tx: &mut PgConnection, checks: &[ScanCheck]) -> Result<
     Ok(())
 }
 
-/// What was found of a scan that was held against the rules of its class.
+/// What was found of a scan, and whose it was.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CheckedScan {
+    /// The scan.
+    pub scan_id: ScanId,
+    /// Who scanned.
+    pub student_id: UserId,
+    /// The student's full name.
+    pub student_name: String,
+    /// The device it came from, if that is known.
+    pub device_id: Option<DeviceId>,
+    /// Whether the scan was not refused.
+    pub counts: bool,
+    /// What was found.
+    pub found: Value,
+}
+
+/// A page of what was found of the scans of a session that were held against the rules of its class, by the students' names.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn check_of(
+pub async fn of_session(
     conn: &mut PgConnection,
     session: SessionId,
-    scan: ScanId,
-) -> Result<Option<Value>, StoreError> {
-    let found = sqlx::query_scalar!(
-        "SELECT found FROM scan_checks WHERE session_id = $1 AND scan_id = $2",
+    page: Page,
+) -> Result<Paged<CheckedScan>, StoreError> {
+    let total = sqlx::query_scalar!(
+        r#"SELECT count(*) AS "total!" FROM scan_checks WHERE session_id = $1"#,
+        session.0
+    )
+    .fetch_one(&mut *conn)
+    .await?;
+    let rows = sqlx::query!(
+        "SELECT k.scan_id, k.student_id, u.full_name, k.device_id, k.counts, k.found
+         FROM scan_checks k JOIN users u ON u.id = k.student_id
+         WHERE k.session_id = $1 ORDER BY u.full_name, k.scan_id LIMIT $2 OFFSET $3",
         session.0,
-        scan.0
-    );
-    Ok(found.fetch_optional(conn).await?)
+        page.limit,
+        page.offset
+    )
+    .fetch_all(conn)
+    .await?;
+    let rows = rows
+        .into_iter()
+        .map(|row| CheckedScan {
+            scan_id: row.scan_id.into(),
+            student_id: row.student_id.into(),
+            student_name: row.full_name,
+            device_id: row.device_id.map(DeviceId::from),
+            counts: row.counts,
+            found: row.found,
+        })
+        .collect();
+    Ok(Paged { rows, total })
 }

@@ -6,6 +6,7 @@ mod one;
 mod qr;
 pub(crate) mod qr_image;
 mod reopen;
+mod scan_checks;
 
 use crate::{error::ApiError, state::Api};
 use chrono::{DateTime, Utc};
@@ -30,6 +31,7 @@ pub(crate) fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(change::start_session))
         .routes(routes!(change::end_session))
         .routes(routes!(reopen::reopen_session))
+        .routes(routes!(scan_checks::list_scan_checks))
         .routes(routes!(qr::get_code, qr::rotate_code))
 }
 

@@ -7,6 +7,7 @@ use crate::{
 use chrono::TimeDelta;
 use rollcall_bus::Message;
 use rollcall_schemas::{
+    code::Code,
     id::{RequestId, ScanId},
     outcome::OutcomeResult,
     role::Role,
@@ -295,4 +296,28 @@ async fn a_session_that_was_closed_is_opened_again() {
     test.clock.advance(TimeDelta::hours(1));
     let refused = teacher.put(&format!("{path}/reopen"), &why).await;
     assert_eq!(refused.refused(422, "VALIDATION_FAILED")["fields"][0]["field"], "endTime");
+}
+
+#[tokio::test]
+async fn a_teacher_sees_what_was_found_of_scans() {
+    let test = TestApi::start().await;
+    test.start_attendance_worker();
+    let teacher = test.teacher();
+    let settings = format!("/api/v1/classes/{}/settings", test.school.class);
+    let networks = json!({ "protections": { "allowedNetworks": ["10.20.0.0/16"] } });
+    teacher.put(&settings, &networks).await.data();
+    let path = format!("/api/v1/sessions/{}", test.school.session);
+    let started = teacher.put(&format!("{path}/start"), &json!({})).await;
+    test.clock.advance(TimeDelta::seconds(3));
+    let result = scan(&test, &started.data()["qrCode"]["token"]).await;
+    assert!(
+        matches!(&result, OutcomeResult::Failed(refusal) if refusal.code == Code::NetworkNotAllowed),
+        "{result:?}"
+    );
+    let found = teacher.get(&format!("{path}/scan-checks")).await;
+    let check = &found.data()["scanChecks"][0];
+    assert_eq!((&check["studentName"], &check["counts"]), (&json!("Sara student"), &json!(false)));
+    let expected = json!({ "codeAgeMs": 3_000, "codeLifeMs": 300_000, "networkAllowed": false });
+    assert_eq!((&found.body["meta"]["total"], &check["found"]), (&json!(1), &expected));
+    test.student().get(&format!("{path}/scan-checks")).await.refused(403, "AUTH_UNAUTHORIZED");
 }

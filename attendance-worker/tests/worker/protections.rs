@@ -11,7 +11,10 @@ use rollcall_schemas::{
     scan::{OnDoubt, Position, Scan},
     subject,
 };
-use rollcall_store::protections::{self, Protections, RoomPosition};
+use rollcall_store::{
+    pages::Page,
+    protections::{self, Protections, RoomPosition},
+};
 use serde_json::{Value, json};
 
 const ROOM: RoomPosition = RoomPosition { latitude: 48.2082, longitude: 16.3738, radius_m: 30 };
@@ -29,7 +32,9 @@ async fn answer(school: &School, scan: &Scan) -> Result<Option<Code>> {
 }
 
 async fn found(school: &School, session: SessionId, scan: &Scan) -> Result<Option<Value>> {
-    Ok(protections::check_of(&mut *school.pool.acquire().await?, session, scan.scan_id).await?)
+    let all = Page { limit: 100, offset: 0 };
+    let found = protections::of_session(&mut *school.pool.acquire().await?, session, all).await?;
+    Ok(found.rows.into_iter().find(|found| found.scan_id == scan.scan_id).map(|found| found.found))
 }
 
 #[tokio::test]
