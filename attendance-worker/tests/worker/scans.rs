@@ -13,6 +13,7 @@ use rollcall_schemas::{
     subject::Stream,
 };
 use rollcall_store::{classes, classes::ClassSettings, enrolments};
+use rollcall_test_support::eventually;
 
 #[tokio::test]
 async fn a_scan_is_recorded_with_its_origin_and_its_trace() -> Result<()> {
@@ -145,4 +146,32 @@ async fn the_same_scan_again_changes_nothing_and_keeps_its_outcome() -> Result<(
     assert_eq!((school.rows(session).await?, school.facts().await?), before);
     assert_eq!(school.bus.outcome(scan.request_id).await?, Some(outcome));
     Ok(worker.stop(crate::harness::SOON).await?)
+}
+
+#[tokio::test]
+async fn a_scan_that_was_let_in_in_time_counts_though_it_is_decided_an_hour_after_the_end() -> Result<()> {
+    let school = School::open(2).await?;
+    let worker = school.work();
+    let session = school.lesson().await?;
+    let token = school.token(session, 10).await?;
+    worker.stop(crate::harness::SOON).await?;
+    // Nobody decides for two hours: the code has expired and the session is over when somebody does.
+    let scan = school.scan_of(school.students[0], token, 100);
+    school.publish_scan(&scan, "in time").await?;
+    school.clock.set(at(7_200));
+    let workers = [school.work(), school.work()];
+    eventually("everybody has a record", crate::harness::SOON, || async {
+        (school.rows(session).await.ok()?.len() == 2).then_some(())
+    })
+    .await;
+    school.settled(Stream::Scans, consumer::SCANS).await;
+    let outcome = school.bus.outcome(scan.request_id).await?.expect("it is answered");
+    assert_eq!(verdict(&outcome)?, Ok(Present));
+    let records = school.records(session).await?;
+    assert_eq!(records[&school.students[0]], (Present, 100, Evidence::Qr));
+    assert_eq!(records[&school.students[1]], (Absent, 3_600, Evidence::None));
+    for worker in workers {
+        worker.stop(crate::harness::SOON).await?;
+    }
+    Ok(())
 }
