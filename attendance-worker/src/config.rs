@@ -15,6 +15,8 @@ pub struct AttendanceConfig {
     pub sightings_in_flight: usize,
     /// How often due codes and sessions are looked for, in milliseconds; what is left behind or old, less often.
     pub timer_interval_ms: u64,
+    /// How many days ahead sessions are made of the lessons of timetables.
+    pub timetable_ahead_days: u32,
     /// How long published messages are kept, in days: longer than a camera may keep frames to itself, so that a late
     /// frame does not tell again who was seen.
     pub outbox_kept_days: u32,
@@ -30,6 +32,7 @@ impl Default for AttendanceConfig {
             scans_in_flight: 256,
             sightings_in_flight: 8,
             timer_interval_ms: 500,
+            timetable_ahead_days: 14,
             outbox_kept_days: 8,
             handled_kept_days: 35,
             notify: NotifyConfig::default(),

@@ -13,6 +13,7 @@
 //! | `erasure` | requests to erase a person's enrolled face |
 //! | `session` | requests to plan, open, close a session or replace its code |
 //! | `ledger`, `dead` | FRAMES and DEAD: what became of every frame and every question |
+//! | `timetable` | the lessons of timetables, as sessions |
 //! | `timers` | what happens because its time has come |
 //! | `notify` | FACTS: who is told what, and sending it |
 //!
@@ -48,6 +49,7 @@ mod scan;
 mod session;
 mod sighting;
 mod timers;
+mod timetable;
 mod trace;
 
 pub use config::AttendanceConfig;

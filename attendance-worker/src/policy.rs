@@ -13,6 +13,7 @@ pub mod notify;
 pub mod protection;
 pub mod scan;
 pub mod session;
+pub mod timetable;
 
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,4 @@
-//! What happens because its time has come: codes are replaced, sessions announced and ended, messages left behind by a
+//! What happens because its time has come: codes are replaced, sessions planned, announced and ended, messages left behind by a
 //! crash published, what is old forgotten, and frames that nobody handled in time given up.
 //!
 //! Every act holds the rows that are due, and passes over those that another process holds, so that two replicas never
@@ -12,6 +12,7 @@ use crate::{
     policy::session::{ANNOUNCED_BEFORE, CODE_OVERLAP, code_ttl, following_code},
     records::{self, Cause},
     session::draw_code,
+    timetable,
     trace::Trace,
 };
 use chrono::TimeDelta;
@@ -68,6 +69,7 @@ impl Timers {
                     self.act("announce_sessions", self.announce_sessions()).await;
                 }
                 _ = sweep.tick() => {
+                    self.act("plan_lessons", self.plan_lessons()).await;
                     self.act("deliver_left_behind", self.deliver_left_behind()).await;
                     self.act("expire_frames", self.expire_frames()).await;
                     self.act("make_room", self.make_room()).await;
@@ -152,6 +154,17 @@ impl Timers {
         Ok(sessions::announce(&self.deps.pool, self.deps.clock.now() + ANNOUNCED_BEFORE).await?)
     }
 
+    /// Makes sessions of the lessons of timetables that changed, or of another day. Returns how many timetables.
+    pub(crate) async fn plan_lessons(&self) -> Result<u64, WorkError> {
+        let plan = || timetable::plan_next(&self.deps, self.config.timetable_ahead_days);
+        let mut planned = 0;
+        while let Some(cause) = until_uncrossed(plan).await? {
+            self.deps.deliver(cause).await?;
+            planned += 1;
+        }
+        Ok(planned)
+    }
+
     /// Publishes what crashes left in the outbox. Returns how many messages.
     pub(crate) async fn deliver_left_behind(&self) -> Result<u64, WorkError> {
         let older_than = self.deps.clock.now() - LEFT_BEHIND_AFTER;
@@ -192,6 +205,7 @@ fn end_of(session: &Session) -> Uuid {
     FactId::derive(&[b"session end", session.id.0.as_bytes(), &micros]).0
 }
 
-fn told(facts: &[Fact]) -> Vec<OutboxMessage> {
+/// Facts as they leave.
+pub(crate) fn told(facts: &[Fact]) -> Vec<OutboxMessage> {
     traced(facts.iter().map(OutboxMessage::fact).collect(), &Trace::current().headers())
 }

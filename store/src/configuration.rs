@@ -6,6 +6,9 @@ use rollcall_schemas::id::UserId;
 use serde_json::Value;
 use sqlx::PgConnection;
 
+/// Whose clocks an organisation goes by that has not said so.
+pub const DEFAULT_TIME_ZONE: &str = "UTC";
+
 /// Whose configuration it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
@@ -80,4 +83,16 @@ pub async fn is_time_zone(conn: &mut PgConnection, name: &str) -> Result<bool, S
         name
     );
     Ok(known.fetch_one(conn).await?)
+}
+
+/// Whose clocks the organisation goes by, as the IANA database names them.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn time_zone(conn: &mut PgConnection) -> Result<String, StoreError> {
+    let set = sqlx::query_scalar!(
+        "SELECT settings ->> 'timeZone' FROM configurations
+         WHERE scope = 'organisation' ORDER BY revision DESC LIMIT 1"
+    );
+    Ok(set.fetch_optional(conn).await?.flatten().unwrap_or_else(|| DEFAULT_TIME_ZONE.into()))
 }

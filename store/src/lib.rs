@@ -21,6 +21,7 @@ pub mod import;
 pub mod invitations;
 pub mod keyed_calls;
 pub mod ledger;
+pub mod lessons;
 pub mod looks;
 pub mod organisations;
 pub mod outbox;

@@ -7,6 +7,7 @@ mod protection;
 mod scan;
 mod scenarios;
 mod session;
+mod timetable;
 
 use super::face::Roster;
 use chrono::{DateTime, TimeDelta, Utc};

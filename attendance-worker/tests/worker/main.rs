@@ -11,3 +11,4 @@ mod scans;
 mod sessions;
 mod sightings;
 mod timers;
+mod timetables;

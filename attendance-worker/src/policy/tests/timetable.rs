@@ -1,0 +1,191 @@
+//! What a timetable does to sessions.
+
+use crate::policy::timetable::{Step, steps};
+use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
+use proptest::prelude::*;
+use rollcall_schemas::{
+    fact::SessionState,
+    id::{ClassId, SessionId},
+};
+use rollcall_store::lessons::{KnownLesson, LessonPlan, LessonState, session_id};
+use rollcall_timetable::{Lesson, Origin, Place, Slot};
+use std::collections::BTreeMap;
+use uuid::Uuid;
+
+const CLASS: ClassId = ClassId(Uuid::from_u128(1));
+const OTHER: SessionId = SessionId(Uuid::from_u128(2));
+
+fn now() -> DateTime<Utc> {
+    "2026-06-01T08:00:00Z".parse().unwrap()
+}
+
+fn slot(day: i64) -> Slot {
+    let date: NaiveDate = "2026-06-01".parse().unwrap();
+    Slot { date: date + TimeDelta::days(day), starts: NaiveTime::from_hms_opt(9, 0, 0).unwrap() }
+}
+
+fn plan(day: i64, room: &str) -> LessonPlan {
+    let starts_at = now() + TimeDelta::days(day) + TimeDelta::hours(1);
+    let room = (!room.is_empty()).then(|| room.to_owned());
+    LessonPlan { starts_at, ends_at: starts_at + TimeDelta::hours(1), room }
+}
+
+/// The lesson of one day, held on another.
+fn lesson(day: i64, held: i64, room: &str) -> Lesson {
+    let LessonPlan { starts_at, ends_at, room } = plan(held, room);
+    let Slot { date, starts } = slot(held);
+    let ends = starts + TimeDelta::hours(1);
+    Lesson {
+        slot: slot(day),
+        place: Place { date, starts, ends, room },
+        starts_at,
+        ends_at,
+        origin: Origin::Regular,
+    }
+}
+
+fn known(day: i64, state: LessonState, session: Option<(SessionState, LessonPlan)>) -> KnownLesson {
+    KnownLesson {
+        slot: slot(day),
+        state,
+        attempt: 3,
+        session_id: session_id(CLASS, slot(day), 3),
+        plan: plan(day, "R"),
+        session,
+    }
+}
+
+fn planned(day: i64, state: SessionState) -> KnownLesson {
+    known(day, LessonState::Planned, Some((state, plan(day, "R"))))
+}
+
+/// What is done, in short.
+fn told(wanted: &[Lesson], known: Vec<KnownLesson>) -> Vec<String> {
+    let day = |slot: &Slot| (slot.date - self::slot(0).date).num_days();
+    steps(CLASS, (wanted, None), known, now())
+        .iter()
+        .map(|step| match step {
+            Step::Withdraw(lesson) => format!("withdraw {}", day(&lesson.slot)),
+            Step::Change(lesson, plan) => {
+                let held = (plan.starts_at - now()).num_days();
+                format!("change {} to {held} in {}", day(&lesson.slot), plan.room.as_deref().unwrap_or("-"))
+            }
+            Step::Plan { slot, attempt, session_id: id, .. } => {
+                assert_eq!(*id, session_id(CLASS, *slot, *attempt));
+                format!("plan {} attempt {attempt}", day(slot))
+            }
+        })
+        .collect()
+}
+
+/// What it is about, what the timetable has, what became of it so far, and what is done.
+type Case = (&'static str, Vec<Lesson>, Vec<KnownLesson>, Vec<&'static str>);
+
+#[test]
+fn only_what_is_still_as_planned_follows_the_timetable() {
+    use SessionState::{Active, Cancelled, Completed, Pending, Scheduled};
+    let withheld = || known(1, LessonState::Withheld(OTHER), None);
+    let withdrawn = || known(1, LessonState::Withdrawn, Some((Cancelled, plan(1, "R"))));
+    let by_hand = || known(1, LessonState::Planned, Some((Scheduled, plan(1, "Hall"))));
+    let same = lesson(1, 1, "R");
+    let table: Vec<Case> = vec![
+        ("a new lesson", vec![same.clone()], vec![], vec!["plan 1 attempt 0"]),
+        ("a lesson that is planned", vec![same.clone()], vec![planned(1, Scheduled)], vec![]),
+        ("another room", vec![lesson(1, 1, "Q")], vec![planned(1, Scheduled)], vec!["change 1 to 1 in Q"]),
+        ("another day", vec![lesson(1, 2, "R")], vec![planned(1, Scheduled)], vec!["change 1 to 2 in R"]),
+        ("a lesson that is gone", vec![], vec![planned(1, Scheduled)], vec!["withdraw 1"]),
+        ("one that begins soon stays", vec![], vec![planned(1, Pending)], vec![]),
+        ("one that has begun stays", vec![], vec![planned(1, Active)], vec![]),
+        ("one that is over stays", vec![lesson(1, 2, "R")], vec![planned(1, Completed)], vec![]),
+        (
+            "one that somebody cancelled stays so",
+            vec![lesson(1, 1, "Q")],
+            vec![planned(1, Cancelled)],
+            vec![],
+        ),
+        ("one that somebody changed stays so", vec![lesson(1, 1, "Q")], vec![by_hand()], vec![]),
+        ("and is not given up", vec![], vec![by_hand()], vec![]),
+        ("what is past is not planned", vec![lesson(-1, -1, "R")], vec![], vec![]),
+        ("what is past stays", vec![lesson(-1, 3, "R")], vec![planned(-1, Scheduled)], vec![]),
+        ("a withheld lesson is tried again", vec![same.clone()], vec![withheld()], vec!["plan 1 attempt 3"]),
+        ("a withheld lesson that is gone is forgotten", vec![], vec![withheld()], vec!["withdraw 1"]),
+        (
+            "one that was given up comes back anew",
+            vec![same.clone()],
+            vec![withdrawn()],
+            vec!["plan 1 attempt 4"],
+        ),
+        ("one that was given up stays so", vec![], vec![withdrawn()], vec![]),
+        (
+            "room is made before it is taken",
+            vec![lesson(2, 3, "R"), lesson(4, 4, "R")],
+            vec![planned(1, Scheduled), planned(2, Scheduled)],
+            vec!["withdraw 1", "change 2 to 3 in R", "plan 4 attempt 0"],
+        ),
+    ];
+    for (name, wanted, known, steps) in table {
+        assert_eq!(told(&wanted, known), steps, "{name}");
+    }
+}
+
+#[test]
+fn a_lesson_without_a_room_is_in_the_room_of_its_class() {
+    let steps = steps(CLASS, (&[lesson(1, 1, "")], Some("Class room")), vec![], now());
+    let [Step::Plan { plan, .. }] = &steps[..] else { panic!("{steps:?}") };
+    assert_eq!(plan.room.as_deref(), Some("Class room"));
+}
+
+/// What the steps leave behind, where nothing is in the way.
+fn carried_out(known: Vec<KnownLesson>, steps: &[Step]) -> Vec<KnownLesson> {
+    let mut lessons: BTreeMap<Slot, KnownLesson> = known.into_iter().map(|it| (it.slot, it)).collect();
+    for step in steps {
+        let lesson = match step.clone() {
+            Step::Withdraw(lesson) => {
+                let session = lesson.session.clone().map(|(_, plan)| (SessionState::Cancelled, plan));
+                KnownLesson { state: LessonState::Withdrawn, session, ..lesson }
+            }
+            Step::Change(lesson, plan) => {
+                KnownLesson { plan: plan.clone(), session: Some((SessionState::Scheduled, plan)), ..lesson }
+            }
+            Step::Plan { slot, session_id, attempt, plan } => KnownLesson {
+                slot,
+                state: LessonState::Planned,
+                attempt,
+                session_id,
+                session: Some((SessionState::Scheduled, plan.clone())),
+                plan,
+            },
+        };
+        lessons.insert(lesson.slot, lesson);
+    }
+    lessons.into_values().collect()
+}
+
+fn timetables() -> impl Strategy<Value = Vec<Lesson>> {
+    let days = proptest::collection::btree_map(0..10_i64, (0..10_i64, 0..3_usize), 0..8);
+    days.prop_map(|days| {
+        days.into_iter().map(|(day, (held, room))| lesson(day, held, ["", "R", "Q"][room])).collect()
+    })
+}
+
+proptest! {
+    /// However often a timetable changes: planning once is planning twice, what is wanted is there, and the rest is not.
+    #[test]
+    fn what_is_planned_is_what_is_wanted(changes in proptest::collection::vec(timetables(), 1..5)) {
+        let mut known = Vec::new();
+        for wanted in &changes {
+            let planned = steps(CLASS, (wanted, None), known.clone(), now());
+            known = carried_out(known, &planned);
+            prop_assert_eq!(steps(CLASS, (wanted, None), known.clone(), now()), vec![]);
+            let there: BTreeMap<_, _> = known.iter()
+                .filter(|lesson| lesson.state == LessonState::Planned)
+                .map(|lesson| (lesson.slot, lesson.plan.starts_at)).collect();
+            let wanted: BTreeMap<_, _> = wanted.iter().map(|it| (it.slot, it.starts_at)).collect();
+            prop_assert_eq!(there, wanted);
+            let mut ids: Vec<_> = known.iter().map(|lesson| lesson.session_id).collect();
+            ids.sort_unstable();
+            ids.dedup();
+            prop_assert_eq!(ids.len(), known.len());
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! Timetables become sessions, and sessions follow them.
+
+use crate::harness::{SOON, School, at};
+use anyhow::Result;
+use chrono::{NaiveTime, TimeDelta, Weekday};
+use rollcall_schemas::{fact::SessionState, id::SessionId, request::SessionCommand};
+use rollcall_store::{lessons, pages::Page, session_views, timetables};
+use rollcall_test_support::eventually;
+use rollcall_timetable::{Change, Entry, Exception, Slot, Timetable};
+use std::collections::BTreeMap;
+
+const ALL: Page = Page { limit: 1_000, offset: 0 };
+
+/// A lesson at two on every day of the week, from the Monday on which tests begin.
+fn daily() -> Timetable {
+    let time = |hour| NaiveTime::from_hms_opt(hour, 0, 0).expect("a full hour");
+    let entry = |day: u8| Entry {
+        weekday: Weekday::try_from(day).expect("a day of the week"),
+        starts: time(14),
+        ends: time(15),
+        room: Some("Lab".into()),
+        from: at(0).date_naive(),
+        until: None,
+        every_weeks: 1,
+    };
+    Timetable { entries: (0..7).map(entry).collect(), exceptions: vec![] }
+}
+
+async fn set(school: &School, timetable: &Timetable) -> Result<()> {
+    let mut tx = school.pool.begin().await?;
+    timetables::replace(&mut tx, school.class, (timetable, None), school.clock.now()).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// The day after the first, and where each session stands.
+type Days = BTreeMap<i64, (SessionId, SessionState, Option<String>)>;
+
+async fn days(school: &School) -> Result<Days> {
+    let mut connection = school.pool.acquire().await?;
+    let found = session_views::of_class(&mut connection, school.class, ALL).await?;
+    let kept = found.rows.into_iter().filter(|session| session.state != SessionState::Cancelled);
+    Ok(kept
+        .map(|session| {
+            let day = (session.starts_at.date_naive() - at(0).date_naive()).num_days();
+            (day, (session.id, session.state, session.room))
+        })
+        .collect())
+}
+
+/// Waits until the timetable of that revision is planned.
+async fn planned(school: &School, revision: i64) -> Result<Days> {
+    eventually(&format!("revision {revision} is planned"), SOON, || async {
+        let mut connection = school.pool.acquire().await.ok()?;
+        let planned = lessons::planned_through(&mut connection, school.class).await.ok()??;
+        (planned.revision == revision).then_some(())
+    })
+    .await;
+    days(school).await
+}
+
+#[tokio::test]
+async fn two_workers_plan_each_lesson_once_and_again_is_nothing() -> Result<()> {
+    let school = School::open(1).await?;
+    set(&school, &daily()).await?;
+    let _workers = (school.work(), school.work());
+    let first = planned(&school, 1).await?;
+    assert_eq!(first.keys().copied().collect::<Vec<_>>(), (0..=14).collect::<Vec<_>>());
+    set(&school, &daily()).await?;
+    assert_eq!(planned(&school, 2).await?, first);
+    assert_eq!(school.fact_counts().await?.get("session.changed"), None);
+    // A day later there is one more.
+    school.clock.advance(TimeDelta::days(1));
+    eventually("the next day is planned", SOON, || async {
+        days(&school).await.ok()?.contains_key(&15).then_some(())
+    })
+    .await;
+    let later = days(&school).await?;
+    let session_ids = |days: &Days| days.values().map(|(id, ..)| *id).collect::<Vec<_>>();
+    assert_eq!(session_ids(&later)[..15], session_ids(&first));
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_has_begun_or_was_changed_by_hand_does_not_follow() -> Result<()> {
+    let school = School::open(1).await?;
+    set(&school, &daily()).await?;
+    let _worker = school.work();
+    let before = planned(&school, 1).await?;
+    let (begun, cancelled) = (before[&0].0, before[&1].0);
+    school.command(5 * 3_600, SessionCommand::Start { session_id: begun }).await?;
+    school.command(5 * 3_600, SessionCommand::Cancel { session_id: cancelled }).await?;
+
+    let mut timetable = daily();
+    for entry in &mut timetable.entries {
+        entry.room = Some("Hall".into());
+    }
+    let day = |days| Slot {
+        date: (at(0) + TimeDelta::days(days)).date_naive(),
+        starts: timetable.entries[0].starts,
+    };
+    timetable.exceptions = vec![Exception { slot: day(3), change: Change::Cancelled }];
+    set(&school, &timetable).await?;
+    let after = planned(&school, 2).await?;
+    assert_eq!((after[&0].0, after[&0].2.as_deref()), (begun, Some("Lab")));
+    assert!(!after.contains_key(&1) && !after.contains_key(&3));
+    assert_eq!((after[&2].0, after[&2].2.as_deref()), (before[&2].0, Some("Hall")));
+    // Facts leave after the transaction that they are told by.
+    eventually("everything is told", SOON, || async {
+        let counts = school.fact_counts().await.ok()?;
+        let told = (counts.get("session.changed").copied(), counts.get("session.cancelled").copied());
+        (told == (Some(12), Some(2))).then_some(())
+    })
+    .await;
+
+    // The day is held after all: as another session, since the first was told to be cancelled.
+    timetable.exceptions.clear();
+    set(&school, &timetable).await?;
+    let again = planned(&school, 3).await?;
+    assert_ne!(again[&3].0, before[&3].0);
+    Ok(())
+}
