@@ -11,7 +11,7 @@ use std::fmt;
 pub(crate) enum Room {
     /// What happens in one session.
     Session(SessionId),
-    /// What happens in a class and in none of its sessions, and which of its sessions begin.
+    /// What happens in a class and in none of its sessions, and which of its sessions are changed, cancelled or begin.
     Class(ClassId),
 }
 
@@ -21,7 +21,9 @@ impl Room {
         let (session, class) =
             (fact.scope.session_id.map(Self::Session), fact.scope.class_id.map(Self::Class));
         match fact.event {
-            FactEvent::SessionStarted { .. } => class,
+            FactEvent::SessionStarted { .. }
+            | FactEvent::SessionChanged { .. }
+            | FactEvent::SessionCancelled { .. } => class,
             _ => session.or(class),
         }
     }
