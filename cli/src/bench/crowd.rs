@@ -31,6 +31,8 @@ const CONNECTING: usize = 25;
 const READ_BYTES: usize = 1024;
 const CONNECTED_WITHIN: Duration = Duration::from_secs(300);
 const HEARD_WITHIN: Duration = Duration::from_secs(60);
+/// How often a client asks for the session: the database was started again, and each of the api's connections fails once.
+const TRIES: usize = 50;
 const READY: &str = "ready";
 
 /// Watches a session with many clients. The access token comes on standard input.
@@ -91,10 +93,15 @@ async fn join(crowd: &BenchCrowd, token: &str) -> anyhow::Result<Wire> {
     wire.send(Message::text(format!("40{}", json!({ "token": token })))).await?;
     expect(&mut wire, "40").await?;
     let join = json!(["join-session", { "sessionId": crowd.session }]);
-    wire.send(Message::text(format!("420{join}"))).await?;
-    let answer = expect(&mut wire, "430").await?;
-    ensure!(answer.contains(r#""success":true"#), "the session was not joined: {answer}");
-    Ok(wire)
+    let mut answer = String::new();
+    for _ in 0..TRIES {
+        wire.send(Message::text(format!("420{join}"))).await?;
+        answer = expect(&mut wire, "430").await?;
+        if answer.contains(r#""success":true"#) {
+            return Ok(wire);
+        }
+    }
+    bail!("the session was not joined: {answer}")
 }
 
 /// The next packet, which begins like this; signs of life are answered.
