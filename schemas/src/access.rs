@@ -74,6 +74,10 @@ pub enum Ownership {
     Class(&'static str),
     /// The class of the session that this parameter names, in the same way.
     Session(&'static str),
+    /// The record that this parameter names: a teacher teaches its class, a student is who it is about.
+    Record(&'static str),
+    /// The class of the review that this parameter names: a teacher teaches it.
+    Review(&'static str),
     /// The student that this parameter names: oneself, or for a teacher somebody in a class of theirs.
     Person(&'static str),
     /// The camera that this parameter names: itself.

@@ -6,7 +6,9 @@ use crate::{
     feed::{AuditHead, AuthEntry, CameraEntry, ConfigurationEntry, ControlEntry, GalleryEntry},
     frame::FrameMeta,
     outcome::Outcome,
-    request::{EraseFaces, KeyUses, PhotoMeta, Refusals, SessionRequest, StorePhoto, WebhookRequest},
+    request::{
+        AttendanceRequest, EraseFaces, KeyUses, PhotoMeta, Refusals, SessionRequest, StorePhoto, WebhookRequest,
+    },
     scan::Scan,
     sighting::Sighting,
     subject::Stream,
@@ -39,6 +41,7 @@ const MESSAGES: &[MessageKind] = &[
     image::<PhotoMeta>("recognise", Stream::Requests, "request.v1.recognise"),
     json_of::<StorePhoto>("store_photo", Stream::Requests, "request.v1.store-photo"),
     json_of::<SessionRequest>("session", Stream::Requests, "request.v1.session"),
+    json_of::<AttendanceRequest>("attendance", Stream::Requests, "request.v1.attendance"),
     json_of::<EraseFaces>("erase_faces", Stream::Requests, "request.v1.erase-faces"),
     json_of::<KeyUses>("key_uses", Stream::Requests, "request.v1.key-uses"),
     json_of::<WebhookRequest>("webhook", Stream::Requests, "request.v1.webhook"),

@@ -183,15 +183,17 @@ pub enum FactEvent {
         /// The face in it.
         face_index: u32,
     },
-    /// A face waits for a person's decision.
+    /// A face, or a scan that no face confirms, waits for a person's decision.
     #[serde(rename = "review.opened")]
     ReviewOpened {
         /// The review item.
         review_id: ReviewId,
-        /// The sighting.
-        sighting_id: SightingId,
+        /// The sighting; absent where the question is about a scan.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        sighting_id: Option<SightingId>,
         /// The face in it.
-        face_index: u32,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        face_index: Option<u32>,
         /// Whom it may be, most similar first.
         candidates: Vec<UserId>,
     },
@@ -343,6 +345,32 @@ names! {
         None = "none",
     }
 
+    /// What a class wants to see before it takes a student for present.
+    EvidenceRule {
+        /// A scan or a face: either suffices.
+        Either = "either",
+        /// A scan and a face.
+        Both = "both",
+        /// A scan, confirmed by a face seen within some minutes of it.
+        QrNeedsFace = "qr_needs_face",
+        /// A scan; a face without one is proposed to a person.
+        FaceProposes = "face_proposes",
+    }
+
+    /// What became of a review.
+    Resolution {
+        /// A person said that it is the student.
+        Accepted = "accepted",
+        /// A person said that it is not.
+        Rejected = "rejected",
+        /// A person said that it is another student.
+        Reassigned = "reassigned",
+        /// It is known meanwhile, by evidence or by a person's word about the record.
+        Known = "known",
+        /// What it was about turned out to be outside the session.
+        Overtaken = "overtaken",
+    }
+
     /// Where a session stands.
     SessionState {
         /// Planned.
@@ -408,8 +436,8 @@ mod tests {
             FactEvent::StrangerSeen { sighting_id, face_index: 1 },
             FactEvent::ReviewOpened {
                 review_id: ReviewId(Uuid::from_u128(8)),
-                sighting_id,
-                face_index: 2,
+                sighting_id: Some(sighting_id),
+                face_index: Some(2),
                 candidates: vec![user],
             },
             FactEvent::FaceEnrolled { user_id: user, pack: "pack".into(), photos: 3 },

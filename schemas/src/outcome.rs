@@ -3,8 +3,10 @@
 
 use crate::{
     code::Code,
-    fact::{AttendanceStatus, Evidence, SessionState},
-    id::{AttendanceId, ClassId, DeliveryId, PhotoId, QrTokenId, RequestId, SessionId, UserId, WebhookId},
+    fact::{AttendanceStatus, Evidence, Resolution, SessionState},
+    id::{
+        AttendanceId, ClassId, DeliveryId, PhotoId, QrTokenId, RequestId, ReviewId, SessionId, UserId, WebhookId,
+    },
     sighting::{Face, Quality},
 };
 use chrono::{DateTime, Utc};
@@ -57,6 +59,12 @@ pub struct Refusal {
 pub enum Answer {
     /// A scan was recorded.
     Attendance(AttendanceAnswer),
+    /// A scan is kept, and the class's rule wants a face too.
+    ScanKept(ScanKeptAnswer),
+    /// Records say what a person said.
+    Marks(MarksAnswer),
+    /// A review was answered.
+    Review(ReviewAnswer),
     /// A session was created, started, ended or given a new code.
     Session(SessionAnswer),
     /// A photograph was analysed for enrolment.
@@ -91,6 +99,45 @@ pub struct AttendanceAnswer {
     pub marked_at: DateTime<Utc>,
     /// By what evidence.
     pub evidence: Evidence,
+}
+
+/// A scan that is good, and not enough by the rule of its class.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ScanKeptAnswer {
+    /// The session.
+    #[schema(value_type = Uuid)]
+    pub session_id: SessionId,
+    /// Its class.
+    #[schema(value_type = Uuid)]
+    pub class_id: ClassId,
+    /// The student.
+    #[schema(value_type = Uuid)]
+    pub student_id: UserId,
+    /// When the scan was received.
+    pub scanned_at: DateTime<Utc>,
+}
+
+/// Records after a person's word.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MarksAnswer {
+    /// The session.
+    pub session_id: SessionId,
+    /// The records, in the order in which they were asked for.
+    pub records: Vec<AttendanceAnswer>,
+}
+
+/// A review after its answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ReviewAnswer {
+    /// The review.
+    pub review_id: ReviewId,
+    /// What became of it.
+    pub resolution: Resolution,
+    /// The record that it made, or that already said so.
+    pub record: Option<AttendanceAnswer>,
 }
 
 /// A session after a change. The token of its code is not here: it stays in the database, for those who may show it.

@@ -2,9 +2,10 @@
 
 use crate::{
     embedding::Embedding,
+    fact::AttendanceStatus,
     frame::{ImageType, rfc3339},
     header::{self, HeaderError, HeaderSource, Headers},
-    id::{ApiKeyId, ClassId, RequestId, SessionId, UserId, WebhookId},
+    id::{ApiKeyId, ClassId, RequestId, ReviewId, SessionId, UserId, WebhookId},
     sighting::Quality,
 };
 use chrono::{DateTime, Utc};
@@ -158,6 +159,88 @@ pub enum SessionCommand {
     RotateQr {
         /// The session.
         session_id: SessionId,
+    },
+}
+
+/// A person's word about records, or the answer to a review.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AttendanceRequest {
+    /// The request.
+    pub request_id: RequestId,
+    /// Who asked, and whose word it is; the api has checked that they may.
+    pub requested_by: UserId,
+    /// Receipt at the api.
+    pub requested_at: DateTime<Utc>,
+    /// What is wanted.
+    pub command: AttendanceCommand,
+}
+
+/// What a person can say of records.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum AttendanceCommand {
+    /// Mark students of a session: all of them or, when one line cannot be, none.
+    Mark {
+        /// The session.
+        session_id: SessionId,
+        /// What is said, each student at most once.
+        words: Vec<Word>,
+    },
+    /// Take back what was said of one student: what machines saw stands again.
+    Withdraw {
+        /// The session.
+        session_id: SessionId,
+        /// The student.
+        student_id: UserId,
+        /// Why.
+        reason: Option<String>,
+    },
+    /// Answer a review.
+    Resolve {
+        /// The review.
+        review_id: ReviewId,
+        /// The answer.
+        verdict: Verdict,
+        /// Why.
+        reason: Option<String>,
+    },
+}
+
+/// What a person says of one student.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Word {
+    /// The student.
+    pub student: StudentRef,
+    /// The status.
+    pub status: AttendanceStatus,
+    /// When the student was there; for those who were.
+    pub marked_at: Option<DateTime<Utc>>,
+    /// Why.
+    pub reason: Option<String>,
+}
+
+/// How a student is named.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum StudentRef {
+    /// By id.
+    Id(UserId),
+    /// By roll number.
+    RollNumber(String),
+}
+
+/// The answer to a review.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Verdict {
+    /// It is the student.
+    Accept,
+    /// It is not.
+    Reject,
+    /// It is another student of the class.
+    Reassign {
+        /// Who it is.
+        student_id: UserId,
     },
 }
 

@@ -144,6 +144,8 @@ pub enum RequestKind {
     StorePhoto,
     /// A session to be created, started, ended, or given a new code: for the attendance worker.
     Session,
+    /// A person's word about records, or the answer to a review: for the attendance worker.
+    Attendance,
     /// Everything known of a person's face to be erased: for the attendance worker.
     EraseFaces,
     /// When API keys were used, to be noted: for the api. Nobody waits for an answer.
@@ -156,11 +158,12 @@ pub enum RequestKind {
 
 impl RequestKind {
     /// Every kind.
-    pub const ALL: [RequestKind; 8] = [
+    pub const ALL: [RequestKind; 9] = [
         RequestKind::EnrolPhoto,
         RequestKind::Recognise,
         RequestKind::StorePhoto,
         RequestKind::Session,
+        RequestKind::Attendance,
         RequestKind::EraseFaces,
         RequestKind::KeyUses,
         RequestKind::Webhook,
@@ -174,6 +177,7 @@ impl RequestKind {
             RequestKind::Recognise => "recognise",
             RequestKind::StorePhoto => "store-photo",
             RequestKind::Session => "session",
+            RequestKind::Attendance => "attendance",
             RequestKind::EraseFaces => "erase-faces",
             RequestKind::KeyUses => "key-uses",
             RequestKind::Webhook => "webhook",

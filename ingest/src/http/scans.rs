@@ -5,7 +5,7 @@ use super::{
     device::Device,
     refusal::{of_field, of_publish},
 };
-use ::http::{HeaderMap, HeaderValue, header};
+use ::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::{
     extract::State,
     response::{IntoResponse, Response},
@@ -16,7 +16,7 @@ use rollcall_schemas::{
     fact::AttendanceStatus,
     header::TRACEPARENT,
     id::{DeviceId, RequestId, ScanId},
-    outcome::{Answer, AttendanceAnswer, Outcome, OutcomeResult},
+    outcome::{Answer, AttendanceAnswer, Outcome, OutcomeResult, ScanKeptAnswer},
     role::Role,
     scan::{Position, QrToken, Scan},
     subject,
@@ -72,6 +72,23 @@ pub(super) struct Marked {
     message: &'static str,
 }
 
+/// A scan that is good, and waits for the student's face to be seen.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(super) struct Kept {
+    /// What is kept.
+    scan: ScanKeptAnswer,
+    /// One sentence for the student.
+    message: &'static str,
+}
+
+/// What was decided about a scan that is not refused.
+#[derive(Serialize, utoipa::ToSchema)]
+#[serde(untagged)]
+pub(super) enum Decided {
+    Marked(Marked),
+    Kept(Kept),
+}
+
 /// A scan that is stored and not yet decided.
 #[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -95,7 +112,7 @@ pub(super) struct Pending {
     params(("Idempotency-Key" = Option<String>, Header, description = "Makes a retry the same scan")),
     request_body = MarkRequest,
     responses(
-        (status = 200, description = "Recorded", body = SuccessEnvelope<Marked>),
+        (status = 200, description = "Recorded; or `SCAN_KEPT`: the class wants to see the face too", body = SuccessEnvelope<Decided>),
         (status = 202, description = "Stored, to be decided; `Location` says where to look", body = SuccessEnvelope<Pending>),
         (status = 400, description = "Not JSON, or a field is missing", body = ErrorEnvelope),
         (status = 401, description = "No valid access token", body = ErrorEnvelope),
@@ -128,12 +145,16 @@ pub(super) async fn mark_attendance(
         Err(problem) => (Err(problem), None),
     };
     let label = match &asked {
-        Ok(Asked::Decided(_)) => "recorded",
+        Ok(Asked::Decided(Decided::Marked(_))) => "recorded",
+        Ok(Asked::Decided(Decided::Kept(_))) => "kept",
         Ok(Asked::Pending(_)) => "pending",
         Err(problem) => problem.code.as_str(),
     };
     metrics::counter!("rollcall_ingest_scans_total", "result" => label).increment(1);
     let mut answer = match asked {
+        Ok(Asked::Decided(kept @ Decided::Kept(_))) => {
+            Success::new(StatusCode::OK, "SCAN_KEPT", kept).into_response()
+        }
         Ok(Asked::Decided(marked)) => Success::ok(marked).into_response(),
         Ok(Asked::Pending(request_id)) => pending(request_id),
         Err(problem) => problem.into_response(),
@@ -152,7 +173,7 @@ struct Phone<'a> {
 
 /// What came of a scan within the time a caller waits.
 enum Asked {
-    Decided(Marked),
+    Decided(Decided),
     Pending(RequestId),
 }
 
@@ -212,7 +233,11 @@ fn decided(outcome: Outcome) -> Result<Asked, Problem> {
                 AttendanceStatus::Late => "your attendance is recorded: late",
                 _ => "your attendance is recorded",
             };
-            Ok(Asked::Decided(Marked { attendance, message }))
+            Ok(Asked::Decided(Decided::Marked(Marked { attendance, message })))
+        }
+        OutcomeResult::Succeeded { answer: Answer::ScanKept(scan) } => {
+            let message = "your scan is noted; it counts when the camera in the room has seen you";
+            Ok(Asked::Decided(Decided::Kept(Kept { scan, message })))
         }
         OutcomeResult::Succeeded { .. } => Err(Problem::internal("a scan was answered with something else")),
         OutcomeResult::Failed(refusal) => {
