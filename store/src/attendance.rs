@@ -6,7 +6,11 @@
 
 mod columns;
 
-use crate::{StoreError, classes::ClassSettings, sessions::Session};
+use crate::{
+    StoreError,
+    classes::{self, ClassSettings},
+    sessions::Session,
+};
 use chrono::{DateTime, Utc};
 use columns::Columns;
 use rollcall_schemas::{
@@ -55,6 +59,15 @@ pub struct Origin {
     pub trace_id: Option<String>,
 }
 
+/// Whoever made a record say what it says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Author {
+    /// The person.
+    pub user_id: UserId,
+    /// Why, in their words.
+    pub reason: Option<String>,
+}
+
 /// A record to be written.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Record {
@@ -68,6 +81,8 @@ pub struct Record {
     pub mark: Mark,
     /// How the evidence got here.
     pub origin: Origin,
+    /// Who made it say so; nobody where machines did.
+    pub author: Option<Author>,
     /// When it is written.
     pub recorded_at: DateTime<Utc>,
 }
@@ -118,6 +133,7 @@ pub async fn scan_contexts(
                   s.started_at, s.reopened_at, s.ended_at, s.qr_ttl_seconds AS session_qr_ttl_seconds,
                   c.late_after_seconds AS "late_after_seconds?", c.qr_ttl_seconds AS "qr_ttl_seconds?",
                   c.certain_is_enough AS "certain_is_enough?", c.votes_wanted AS "votes_wanted?",
+                  c.evidence_rule AS "evidence_rule?", c.face_within_minutes AS "face_within_minutes?",
                   EXISTS (SELECT 1 FROM enrolments e
                           WHERE e.student_id = scan.student_id AND e.class_id = s.class_id
                             AND e.valid_from <= scan.at AND (e.valid_to IS NULL OR e.valid_to > scan.at)) AS "enrolled!",
@@ -156,6 +172,10 @@ pub async fn scan_contexts(
             qr_ttl_seconds: row.qr_ttl_seconds.unwrap_or(defaults.qr_ttl_seconds),
             certain_is_enough: row.certain_is_enough.unwrap_or(defaults.certain_is_enough),
             votes_wanted: row.votes_wanted.unwrap_or(defaults.votes_wanted),
+            evidence_rule: row
+                .evidence_rule
+                .map_or(Ok(defaults.evidence_rule), |name| classes::evidence_rule(&name))?,
+            face_within_minutes: row.face_within_minutes.unwrap_or(defaults.face_within_minutes),
         };
         contexts[place] = Some(ScanContext {
             valid_from: row.valid_from,
@@ -234,14 +254,14 @@ pub async fn insert(tx: &mut PgConnection, records: &[Record]) -> Result<usize, 
     let columns = Columns::of(records);
     let done = sqlx::query!(
         "INSERT INTO attendance (id, session_id, student_id, status, marked_at, evidence, scan_id, scanned_at,
-                                 sighting_id, similarity, ip, user_agent, trace_id, recorded_at)
+                                 sighting_id, similarity, ip, user_agent, trace_id, recorded_at, decided_by, reason)
          SELECT id, session_id, student_id, status, marked_at, evidence, scan_id, scanned_at,
-                sighting_id, similarity, ip::inet, user_agent, trace_id, recorded_at
+                sighting_id, similarity, ip::inet, user_agent, trace_id, recorded_at, decided_by, reason
          FROM UNNEST($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::timestamptz[], $6::text[], $7::uuid[],
                      $8::timestamptz[], $9::uuid[], $10::real[], $11::text[], $12::text[], $13::text[],
-                     $14::timestamptz[])
+                     $14::timestamptz[], $15::uuid[], $16::text[])
              AS record (id, session_id, student_id, status, marked_at, evidence, scan_id, scanned_at,
-                        sighting_id, similarity, ip, user_agent, trace_id, recorded_at)
+                        sighting_id, similarity, ip, user_agent, trace_id, recorded_at, decided_by, reason)
          ORDER BY id
          ON CONFLICT DO NOTHING",
         &columns.ids,
@@ -257,7 +277,9 @@ pub async fn insert(tx: &mut PgConnection, records: &[Record]) -> Result<usize, 
         &columns.ips as &[Option<String>],
         &columns.user_agents as &[Option<String>],
         &columns.trace_ids as &[Option<String>],
-        &columns.recorded
+        &columns.recorded,
+        &columns.deciders as &[Option<Uuid>],
+        &columns.reasons as &[Option<String>]
     )
     .execute(tx)
     .await?;
@@ -276,8 +298,10 @@ pub async fn revise(tx: &mut PgConnection, changes: &[(Uuid, Record)]) -> Result
     let columns = Columns::of(&records);
     let causes: Vec<Uuid> = changes.iter().map(|(cause, _)| *cause).collect();
     sqlx::query!(
-        "INSERT INTO attendance_history (attendance_id, cause, status, marked_at, evidence, changed_at)
-         SELECT a.id, change.cause, a.status, a.marked_at, a.evidence, change.changed_at
+        "INSERT INTO attendance_history (attendance_id, cause, status, marked_at, evidence, similarity, decided_by, reason,
+                                         recorded_at, changed_at)
+         SELECT a.id, change.cause, a.status, a.marked_at, a.evidence, a.similarity, a.decided_by, a.reason,
+                a.recorded_at, change.changed_at
          FROM UNNEST($1::uuid[], $2::uuid[], $3::timestamptz[]) AS change (id, cause, changed_at)
          JOIN attendance a ON a.id = change.id
          ON CONFLICT DO NOTHING",
@@ -292,11 +316,12 @@ pub async fn revise(tx: &mut PgConnection, changes: &[(Uuid, Record)]) -> Result
              scan_id = r.scan_id, scanned_at = r.scanned_at, sighting_id = r.sighting_id, similarity = r.similarity,
              ip = CASE WHEN r.scan_id IS NOT DISTINCT FROM a.scan_id THEN a.ip ELSE r.ip::inet END,
              user_agent = CASE WHEN r.scan_id IS NOT DISTINCT FROM a.scan_id THEN a.user_agent ELSE r.user_agent END,
-             trace_id = r.trace_id, recorded_at = r.recorded_at
+             trace_id = r.trace_id, recorded_at = r.recorded_at, decided_by = r.decided_by, reason = r.reason
          FROM UNNEST($1::uuid[], $2::text[], $3::timestamptz[], $4::text[], $5::uuid[], $6::timestamptz[],
-                     $7::uuid[], $8::real[], $9::text[], $10::text[], $11::text[], $12::timestamptz[])
+                     $7::uuid[], $8::real[], $9::text[], $10::text[], $11::text[], $12::timestamptz[], $13::uuid[],
+                     $14::text[])
              AS r (id, status, marked_at, evidence, scan_id, scanned_at, sighting_id,
-                   similarity, ip, user_agent, trace_id, recorded_at)
+                   similarity, ip, user_agent, trace_id, recorded_at, decided_by, reason)
          WHERE a.id = r.id",
         &columns.ids,
         &columns.statuses,
@@ -309,7 +334,9 @@ pub async fn revise(tx: &mut PgConnection, changes: &[(Uuid, Record)]) -> Result
         &columns.ips as &[Option<String>],
         &columns.user_agents as &[Option<String>],
         &columns.trace_ids as &[Option<String>],
-        &columns.recorded
+        &columns.recorded,
+        &columns.deciders as &[Option<Uuid>],
+        &columns.reasons as &[Option<String>]
     )
     .execute(tx)
     .await?;

@@ -1,4 +1,4 @@
-//! Records of attendance and open reviews as the api shows them. Read only: what changes them is in `attendance`.
+//! Records of attendance and their versions as the api shows them. Read only: what changes them is in `attendance`.
 
 use crate::{
     StoreError,
@@ -7,8 +7,7 @@ use crate::{
 use chrono::{DateTime, Utc};
 use rollcall_schemas::{
     fact::{AttendanceStatus, Evidence},
-    id::{AttendanceId, CameraId, ClassId, ReviewId, SessionId, UserId},
-    sighting::Candidate,
+    id::{AttendanceId, ClassId, SessionId, UserId},
 };
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -38,38 +37,58 @@ pub struct AttendanceView {
     pub evidence: Evidence,
     /// Cosine similarity, for a face.
     pub similarity: Option<f32>,
+    /// Who made it say so; nobody where machines did.
+    pub decided_by: Option<DecidedBy>,
+    /// Why, in their words.
+    pub reason: Option<String>,
     /// The trace that led to the record, 32 hexadecimal digits.
     pub trace_id: Option<String>,
 }
 
-/// A face that waits for a person's decision.
+/// What a record said for some time.
 #[derive(Clone, Debug, PartialEq)]
-pub struct ReviewView {
-    /// The id.
-    pub id: ReviewId,
-    /// The session.
-    pub session_id: SessionId,
-    /// Its class.
-    pub class_id: ClassId,
-    /// The camera that saw the face.
-    pub camera_id: CameraId,
-    /// Whom it may be, most similar first.
-    pub candidates: Vec<Candidate>,
-    /// Why it was not decided.
-    pub reason: String,
-    /// When the face was seen.
-    pub captured_at: DateTime<Utc>,
-    /// When the question was put.
-    pub opened_at: DateTime<Utc>,
+pub struct VersionView {
+    /// The status.
+    pub status: AttendanceStatus,
+    /// When the student was there.
+    pub marked_at: DateTime<Utc>,
+    /// By what evidence.
+    pub evidence: Evidence,
+    /// Cosine similarity, for a face.
+    pub similarity: Option<f32>,
+    /// Who made it say so; nobody where machines did.
+    pub decided_by: Option<DecidedBy>,
+    /// Why, in their words.
+    pub reason: Option<String>,
+    /// From when it stood.
+    pub recorded_at: DateTime<Utc>,
+    /// Until when; absent for what stands.
+    pub changed_at: Option<DateTime<Utc>>,
 }
 
-/// Which open reviews are wanted.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct ReviewFilter {
-    /// Those of one session.
-    pub session_id: Option<SessionId>,
-    /// Those of a teacher's classes.
-    pub teacher_id: Option<UserId>,
+/// A person who decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DecidedBy {
+    /// The person.
+    pub id: UserId,
+    /// The person's full name.
+    pub name: String,
+}
+
+impl DecidedBy {
+    pub(crate) fn of(id: Option<Uuid>, name: Option<String>) -> Option<Self> {
+        Some(Self { id: id?.into(), name: name? })
+    }
+}
+
+/// Reads the column of that name.
+fn status(name: &str) -> Result<AttendanceStatus, StoreError> {
+    AttendanceStatus::parse(name).ok_or_else(|| StoreError::corrupt("attendance", "status", name))
+}
+
+/// Reads the column of that name.
+fn evidence(name: &str) -> Result<Evidence, StoreError> {
+    Evidence::parse(name).ok_or_else(|| StoreError::corrupt("attendance", "evidence", name))
 }
 
 struct Row {
@@ -84,6 +103,9 @@ struct Row {
     marked_at: DateTime<Utc>,
     evidence: String,
     similarity: Option<f32>,
+    decided_by: Option<Uuid>,
+    decider: Option<String>,
+    reason: Option<String>,
     trace_id: Option<String>,
 }
 
@@ -99,12 +121,12 @@ impl TryFrom<Row> for AttendanceView {
             student_id: row.student_id.into(),
             student_name: row.student_name,
             roll_number: row.roll_number,
-            status: AttendanceStatus::parse(&row.status)
-                .ok_or_else(|| StoreError::corrupt("attendance", "status", &row.status))?,
+            status: status(&row.status)?,
             marked_at: row.marked_at,
-            evidence: Evidence::parse(&row.evidence)
-                .ok_or_else(|| StoreError::corrupt("attendance", "evidence", &row.evidence))?,
+            evidence: evidence(&row.evidence)?,
             similarity: row.similarity,
+            decided_by: DecidedBy::of(row.decided_by, row.decider),
+            reason: row.reason,
             trace_id: row.trace_id,
         })
     }
@@ -114,12 +136,14 @@ macro_rules! select_attendance {
     ($rest:literal $(, $argument:expr)* $(,)?) => {
         sqlx::query_as!(
             Row,
-            "SELECT a.id, a.session_id, s.class_id, c.name AS class_name, a.student_id, u.full_name AS student_name,
-                    u.roll_number, a.status, a.marked_at, a.evidence, a.similarity, a.trace_id
-             FROM attendance a
-             JOIN sessions s ON s.id = a.session_id
-             JOIN classes c ON c.id = s.class_id
-             JOIN users u ON u.id = a.student_id " + $rest,
+            r#"SELECT a.id, a.session_id, s.class_id, c.name AS class_name, a.student_id, u.full_name AS student_name,
+                      u.roll_number, a.status, a.marked_at, a.evidence, a.similarity, a.decided_by,
+                      d.full_name AS "decider?", a.reason, a.trace_id
+               FROM attendance a
+               JOIN sessions s ON s.id = a.session_id
+               JOIN classes c ON c.id = s.class_id
+               JOIN users u ON u.id = a.student_id
+               LEFT JOIN users d ON d.id = a.decided_by "# + $rest,
             $($argument),*
         )
     };
@@ -184,69 +208,46 @@ pub async fn of_student(
     Ok(Paged { rows: rows.into_iter().map(AttendanceView::try_from).collect::<Result<_, _>>()?, total })
 }
 
-/// A page of the open reviews, oldest sighting first.
+/// The record of that id.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn open_reviews(
-    conn: &mut PgConnection,
-    filter: ReviewFilter,
-    page: Page,
-) -> Result<Paged<ReviewView>, StoreError> {
-    let (session, teacher) = (filter.session_id.map(|id| id.0), filter.teacher_id.map(|id| id.0));
-    let total = sqlx::query_scalar!(
-        r#"SELECT count(*) AS "total!" FROM reviews r
-           JOIN sessions s ON s.id = r.session_id JOIN classes c ON c.id = s.class_id
-           WHERE r.resolved_at IS NULL AND ($1::uuid IS NULL OR r.session_id = $1)
-             AND ($2::uuid IS NULL OR c.teacher_id = $2)"#,
-        session,
-        teacher
-    )
-    .fetch_one(&mut *conn)
-    .await?;
+pub async fn find(conn: &mut PgConnection, id: AttendanceId) -> Result<Option<AttendanceView>, StoreError> {
+    let row = select_attendance!("WHERE a.id = $1", id.0).fetch_optional(conn).await?;
+    row.map(AttendanceView::try_from).transpose()
+}
+
+/// Everything that the record of that id has said, in order; what it says now comes last.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn history(conn: &mut PgConnection, id: AttendanceId) -> Result<Vec<VersionView>, StoreError> {
     let rows = sqlx::query!(
-        "SELECT r.id, r.session_id, s.class_id, r.camera_id, r.candidates, r.reason, r.captured_at, r.opened_at
-         FROM reviews r JOIN sessions s ON s.id = r.session_id JOIN classes c ON c.id = s.class_id
-         WHERE r.resolved_at IS NULL AND ($1::uuid IS NULL OR r.session_id = $1)
-           AND ($2::uuid IS NULL OR c.teacher_id = $2)
-         ORDER BY r.captured_at, r.id LIMIT $3 OFFSET $4",
-        session,
-        teacher,
-        page.limit,
-        page.offset
+        r#"SELECT v.status AS "status!", v.marked_at AS "marked_at!", v.evidence AS "evidence!", v.similarity,
+                  v.decided_by, d.full_name AS "decider?", v.reason, v.recorded_at AS "recorded_at!", v.changed_at
+           FROM (SELECT status, marked_at, evidence, similarity, decided_by, reason, recorded_at, changed_at, place
+                 FROM attendance_history WHERE attendance_id = $1
+                 UNION ALL
+                 SELECT status, marked_at, evidence, similarity, decided_by, reason, recorded_at, NULL, NULL
+                 FROM attendance WHERE id = $1) AS v
+           LEFT JOIN users d ON d.id = v.decided_by
+           ORDER BY v.changed_at NULLS LAST, v.place"#,
+        id.0
     )
     .fetch_all(conn)
     .await?;
-    let rows = rows
-        .into_iter()
+    rows.into_iter()
         .map(|row| {
-            let candidates: Vec<ReviewCandidate> = serde_json::from_value(row.candidates)
-                .map_err(|error| StoreError::corrupt("reviews", "candidates", &error.to_string()))?;
-            Ok(ReviewView {
-                id: row.id.into(),
-                session_id: row.session_id.into(),
-                class_id: row.class_id.into(),
-                camera_id: row.camera_id.into(),
-                candidates: candidates.into_iter().map(Candidate::from).collect(),
+            Ok(VersionView {
+                status: status(&row.status)?,
+                marked_at: row.marked_at,
+                evidence: evidence(&row.evidence)?,
+                similarity: row.similarity,
+                decided_by: DecidedBy::of(row.decided_by, row.decider),
                 reason: row.reason,
-                captured_at: row.captured_at,
-                opened_at: row.opened_at,
+                recorded_at: row.recorded_at,
+                changed_at: row.changed_at,
             })
         })
-        .collect::<Result<_, StoreError>>()?;
-    Ok(Paged { rows, total })
-}
-
-/// One candidate as the column keeps it.
-#[derive(serde::Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct ReviewCandidate {
-    user_id: UserId,
-    similarity: f32,
-}
-
-impl From<ReviewCandidate> for Candidate {
-    fn from(candidate: ReviewCandidate) -> Self {
-        Self { user_id: candidate.user_id, similarity: candidate.similarity }
-    }
+        .collect()
 }

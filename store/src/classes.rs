@@ -7,7 +7,10 @@ use crate::{
     pages::{Page, Paged},
 };
 use chrono::{DateTime, Utc};
-use rollcall_schemas::id::{CameraId, ClassId, OrganisationId, UserId};
+use rollcall_schemas::{
+    fact::EvidenceRule,
+    id::{CameraId, ClassId, OrganisationId, UserId},
+};
 use sqlx::PgConnection;
 
 /// A class.
@@ -103,12 +106,52 @@ pub struct ClassSettings {
     pub certain_is_enough: bool,
     /// Otherwise this many confident sightings in different frames are wanted.
     pub votes_wanted: i32,
+    /// What is wanted before a student counts as present.
+    pub evidence_rule: EvidenceRule,
+    /// For [`EvidenceRule::QrNeedsFace`]: how far a face may be from the scan, in whole minutes of the clock.
+    pub face_within_minutes: i32,
 }
 
 impl Default for ClassSettings {
     fn default() -> Self {
-        Self { late_after_seconds: 600, qr_ttl_seconds: 300, certain_is_enough: true, votes_wanted: 3 }
+        Self {
+            late_after_seconds: 600,
+            qr_ttl_seconds: 300,
+            certain_is_enough: true,
+            votes_wanted: 3,
+            evidence_rule: EvidenceRule::Either,
+            face_within_minutes: 10,
+        }
     }
+}
+
+struct SettingsRow {
+    late_after_seconds: i32,
+    qr_ttl_seconds: i32,
+    certain_is_enough: bool,
+    votes_wanted: i32,
+    evidence_rule: String,
+    face_within_minutes: i32,
+}
+
+impl TryFrom<SettingsRow> for ClassSettings {
+    type Error = StoreError;
+
+    fn try_from(row: SettingsRow) -> Result<Self, StoreError> {
+        Ok(Self {
+            late_after_seconds: row.late_after_seconds,
+            qr_ttl_seconds: row.qr_ttl_seconds,
+            certain_is_enough: row.certain_is_enough,
+            votes_wanted: row.votes_wanted,
+            evidence_rule: evidence_rule(&row.evidence_rule)?,
+            face_within_minutes: row.face_within_minutes,
+        })
+    }
+}
+
+/// Reads the column of that name.
+pub(crate) fn evidence_rule(name: &str) -> Result<EvidenceRule, StoreError> {
+    EvidenceRule::parse(name).ok_or_else(|| StoreError::corrupt("class_settings", "evidence_rule", name))
 }
 
 macro_rules! select_classes {
@@ -283,13 +326,14 @@ pub async fn settings(
     at: DateTime<Utc>,
 ) -> Result<ClassSettings, StoreError> {
     let found = sqlx::query_as!(
-        ClassSettings,
-        "SELECT late_after_seconds, qr_ttl_seconds, certain_is_enough, votes_wanted FROM class_settings
+        SettingsRow,
+        "SELECT late_after_seconds, qr_ttl_seconds, certain_is_enough, votes_wanted, evidence_rule, face_within_minutes
+         FROM class_settings
          WHERE class_id = $1 AND valid_from <= $2 AND (valid_to IS NULL OR valid_to > $2)",
         id.0,
         at
     );
-    Ok(found.fetch_optional(conn).await?.unwrap_or_default())
+    found.fetch_optional(conn).await?.map_or_else(|| Ok(ClassSettings::default()), ClassSettings::try_from)
 }
 
 /// Sets the rules of a class from `at` on.
@@ -312,17 +356,21 @@ pub async fn set_settings(
     .await?;
     sqlx::query!(
         "INSERT INTO class_settings
-             (class_id, valid_from, late_after_seconds, qr_ttl_seconds, certain_is_enough, votes_wanted)
-         VALUES ($1, $2, $3, $4, $5, $6)
+             (class_id, valid_from, late_after_seconds, qr_ttl_seconds, certain_is_enough, votes_wanted, evidence_rule,
+              face_within_minutes)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
          ON CONFLICT (class_id, valid_from) DO UPDATE SET
              late_after_seconds = EXCLUDED.late_after_seconds, qr_ttl_seconds = EXCLUDED.qr_ttl_seconds,
-             certain_is_enough = EXCLUDED.certain_is_enough, votes_wanted = EXCLUDED.votes_wanted",
+             certain_is_enough = EXCLUDED.certain_is_enough, votes_wanted = EXCLUDED.votes_wanted,
+             evidence_rule = EXCLUDED.evidence_rule, face_within_minutes = EXCLUDED.face_within_minutes",
         id.0,
         at,
         settings.late_after_seconds,
         settings.qr_ttl_seconds,
         settings.certain_is_enough,
-        settings.votes_wanted
+        settings.votes_wanted,
+        settings.evidence_rule.as_str(),
+        settings.face_within_minutes
     )
     .execute(conn)
     .await?;

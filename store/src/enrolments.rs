@@ -42,6 +42,26 @@ pub struct ClassStudent {
     pub enrolled_at: DateTime<Utc>,
 }
 
+/// Everybody who was in a class at some time between `from` and `to`, with their roll numbers.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn members_between(
+    conn: &mut PgConnection,
+    class: ClassId,
+    from: DateTime<Utc>,
+    to: DateTime<Utc>,
+) -> Result<Vec<(UserId, Option<String>)>, StoreError> {
+    let rows = sqlx::query!(
+        "SELECT DISTINCT u.id, u.roll_number FROM enrolments e JOIN users u ON u.id = e.student_id
+         WHERE e.class_id = $1 AND e.valid_from < $3 AND (e.valid_to IS NULL OR e.valid_to > $2)",
+        class.0,
+        from,
+        to
+    );
+    Ok(rows.fetch_all(conn).await?.into_iter().map(|row| (row.id.into(), row.roll_number)).collect())
+}
+
 /// Adds a student to a class from `at` on.
 ///
 /// # Errors

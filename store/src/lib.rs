@@ -31,6 +31,8 @@ pub mod protections;
 pub mod provider_visits;
 pub mod qr_codes;
 pub mod reports;
+pub mod review_views;
+pub mod reviews;
 pub mod session_views;
 pub mod sessions;
 pub mod sign_in_failures;

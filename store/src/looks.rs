@@ -1,13 +1,11 @@
-//! What cameras say of a session's students: votes that count by themselves, and reviews that wait for a person. Written
-//! by the attendance worker only; the list of reviews that the api shows is in `attendance_views`.
+//! What was seen of a session's students: votes of cameras, and scans that are not enough by themselves. Written by the
+//! attendance worker only; what waits for a person is in `reviews`.
 
-use crate::StoreError;
+use crate::{StoreError, attendance::ScanMark};
 use chrono::{DateTime, Utc};
-use rollcall_schemas::{
-    id::{CameraId, FrameId, ReviewId, SessionId, SightingId, UserId},
-    sighting::Candidate,
-};
+use rollcall_schemas::id::{CameraId, FrameId, SessionId, SightingId, UserId};
 use sqlx::{PgConnection, PgPool};
+use std::net::IpAddr;
 use uuid::Uuid;
 
 /// One confident look at a student.
@@ -25,33 +23,25 @@ pub struct Vote {
     pub similarity: f32,
     /// Whether it reached the pack's `certain` threshold.
     pub certain: bool,
+    /// The camera, where it was noted.
+    pub camera_id: Option<CameraId>,
+    /// The sequence of the face's crop in EVIDENCE.
+    pub evidence_sequence: Option<u64>,
 }
 
-/// A face that a person should decide about.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Review {
-    /// The id.
-    pub id: ReviewId,
+/// A scan that is kept beside the record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptScan {
     /// The session.
     pub session_id: SessionId,
-    /// The camera.
-    pub camera_id: CameraId,
-    /// The sighting.
-    pub sighting_id: SightingId,
-    /// The face in it.
-    pub face_index: u32,
-    /// The sequence of its crop in EVIDENCE.
-    pub evidence_sequence: Option<u64>,
-    /// The student whose mark depends on the answer.
+    /// The student.
     pub student_id: UserId,
-    /// Whom it may be, most similar first.
-    pub candidates: Vec<Candidate>,
-    /// Why nobody but a person can tell.
-    pub reason: &'static str,
-    /// The camera's time.
-    pub captured_at: DateTime<Utc>,
-    /// When it is opened.
-    pub opened_at: DateTime<Utc>,
+    /// The scan.
+    pub scan: ScanMark,
+    /// Where it came from.
+    pub ip: Option<IpAddr>,
+    /// What the scanning client called itself.
+    pub user_agent: Option<String>,
 }
 
 /// Adds votes to a session. Those already there stay as they are.
@@ -65,11 +55,16 @@ pub async fn add_votes(tx: &mut PgConnection, session: SessionId, votes: &[Vote]
     let captured: Vec<DateTime<Utc>> = votes.iter().map(|vote| vote.captured_at).collect();
     let similarities: Vec<f32> = votes.iter().map(|vote| vote.similarity).collect();
     let certain: Vec<bool> = votes.iter().map(|vote| vote.certain).collect();
+    let cameras: Vec<Option<Uuid>> = votes.iter().map(|vote| vote.camera_id.map(Uuid::from)).collect();
+    let crops: Vec<Option<i64>> =
+        votes.iter().map(|vote| i64::try_from(vote.evidence_sequence?).ok()).collect();
     sqlx::query!(
-        "INSERT INTO face_votes (session_id, student_id, sighting_id, frame_id, captured_at, similarity, certain)
-         SELECT $1, student_id, sighting_id, frame_id, captured_at, similarity, certain
-         FROM UNNEST($2::uuid[], $3::uuid[], $4::uuid[], $5::timestamptz[], $6::real[], $7::boolean[])
-             AS vote (student_id, sighting_id, frame_id, captured_at, similarity, certain)
+        "INSERT INTO face_votes (session_id, student_id, sighting_id, frame_id, captured_at, similarity, certain, camera_id,
+                                 evidence_sequence)
+         SELECT $1, student_id, sighting_id, frame_id, captured_at, similarity, certain, camera_id, evidence_sequence
+         FROM UNNEST($2::uuid[], $3::uuid[], $4::uuid[], $5::timestamptz[], $6::real[], $7::boolean[], $8::uuid[],
+                     $9::bigint[])
+             AS vote (student_id, sighting_id, frame_id, captured_at, similarity, certain, camera_id, evidence_sequence)
          ORDER BY student_id
          ON CONFLICT DO NOTHING",
         session.0,
@@ -78,7 +73,9 @@ pub async fn add_votes(tx: &mut PgConnection, session: SessionId, votes: &[Vote]
         &frames,
         &captured,
         &similarities,
-        &certain
+        &certain,
+        &cameras as &[Option<Uuid>],
+        &crops as &[Option<i64>]
     )
     .execute(tx)
     .await?;
@@ -134,80 +131,83 @@ pub async fn votes(
     students: Option<&[UserId]>,
 ) -> Result<Vec<Vote>, StoreError> {
     let students: Option<Vec<Uuid>> = students.map(|ids| ids.iter().map(|id| id.0).collect());
-    let rows = sqlx::query_as!(
-        Vote,
-        "SELECT student_id, sighting_id, frame_id, captured_at, similarity, certain FROM face_votes
-         WHERE session_id = $1 AND ($2::uuid[] IS NULL OR student_id = ANY($2))",
+    let rows = sqlx::query!(
+        "SELECT student_id, sighting_id, frame_id, captured_at, similarity, certain, camera_id, evidence_sequence
+         FROM face_votes WHERE session_id = $1 AND ($2::uuid[] IS NULL OR student_id = ANY($2))",
         session.0,
         students.as_deref()
-    );
-    Ok(rows.fetch_all(tx).await?)
+    )
+    .fetch_all(tx)
+    .await?;
+    let votes = rows.into_iter().map(|row| Vote {
+        student_id: row.student_id.into(),
+        sighting_id: row.sighting_id.into(),
+        frame_id: row.frame_id.into(),
+        captured_at: row.captured_at,
+        similarity: row.similarity,
+        certain: row.certain,
+        camera_id: row.camera_id.map(CameraId),
+        evidence_sequence: row.evidence_sequence.and_then(|sequence| u64::try_from(sequence).ok()),
+    });
+    Ok(votes.collect())
 }
 
-/// Opens reviews, and returns the ids of those that are new: there is one for each session and student, and none for a
-/// student who is known to have been there.
+/// Keeps scans. Those already there stay as they are.
 ///
 /// # Errors
 /// When the database does not do it.
-pub async fn open_reviews(tx: &mut PgConnection, reviews: &[Review]) -> Result<Vec<ReviewId>, StoreError> {
-    let mut opened = Vec::new();
-    for review in reviews {
-        let done = sqlx::query!(
-            "INSERT INTO reviews (id, session_id, camera_id, sighting_id, face_index, evidence_sequence,
-                                  top_candidate, candidates, reason, captured_at, opened_at)
-             SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11
-             WHERE NOT EXISTS (SELECT 1 FROM attendance WHERE session_id = $2 AND student_id = $7
-                               AND status IN ('present', 'late'))
-             ON CONFLICT DO NOTHING",
-            review.id.0,
-            review.session_id.0,
-            review.camera_id.0,
-            review.sighting_id.0,
-            i32::try_from(review.face_index).unwrap_or(i32::MAX),
-            review.evidence_sequence.and_then(|sequence| i64::try_from(sequence).ok()),
-            review.student_id.0,
-            candidates_json(&review.candidates),
-            review.reason,
-            review.captured_at,
-            review.opened_at
-        )
-        .execute(&mut *tx)
-        .await?;
-        if done.rows_affected() == 1 {
-            opened.push(review.id);
-        }
-    }
-    Ok(opened)
-}
-
-/// Closes the open reviews about these students, who are known to have been there.
-///
-/// # Errors
-/// When the database does not do it.
-pub async fn resolve_reviews(
-    tx: &mut PgConnection,
-    known: &[(SessionId, UserId)],
-    at: DateTime<Utc>,
-) -> Result<(), StoreError> {
-    if known.is_empty() {
+pub async fn keep_scans(tx: &mut PgConnection, scans: &[KeptScan]) -> Result<(), StoreError> {
+    if scans.is_empty() {
         return Ok(());
     }
-    let sessions: Vec<Uuid> = known.iter().map(|(session, _)| session.0).collect();
-    let students: Vec<Uuid> = known.iter().map(|(_, student)| student.0).collect();
+    let sessions: Vec<Uuid> = scans.iter().map(|kept| kept.session_id.0).collect();
+    let students: Vec<Uuid> = scans.iter().map(|kept| kept.student_id.0).collect();
+    let ids: Vec<Uuid> = scans.iter().map(|kept| kept.scan.scan_id.0).collect();
+    let times: Vec<DateTime<Utc>> = scans.iter().map(|kept| kept.scan.scanned_at).collect();
+    let ips: Vec<Option<String>> = scans.iter().map(|kept| kept.ip.map(|ip| ip.to_string())).collect();
+    let user_agents: Vec<Option<String>> = scans.iter().map(|kept| kept.user_agent.clone()).collect();
     sqlx::query!(
-        "UPDATE reviews r SET resolved_at = $3
-         FROM UNNEST($1::uuid[], $2::uuid[]) AS known (session_id, student_id)
-         WHERE r.session_id = known.session_id AND r.top_candidate = known.student_id AND r.resolved_at IS NULL",
+        "INSERT INTO kept_scans (session_id, student_id, scan_id, scanned_at, ip, user_agent)
+         SELECT session_id, student_id, scan_id, scanned_at, ip::inet, user_agent
+         FROM UNNEST($1::uuid[], $2::uuid[], $3::uuid[], $4::timestamptz[], $5::text[], $6::text[])
+             AS kept (session_id, student_id, scan_id, scanned_at, ip, user_agent)
+         ON CONFLICT DO NOTHING",
         &sessions,
         &students,
-        at
+        &ids,
+        &times,
+        &ips as &[Option<String>],
+        &user_agents as &[Option<String>]
     )
     .execute(tx)
     .await?;
     Ok(())
 }
 
-fn candidates_json(candidates: &[Candidate]) -> serde_json::Value {
-    let item = |candidate: &Candidate| serde_json::json!({ "userId": candidate.user_id, "similarity": candidate.similarity });
-    candidates.iter().map(item).collect()
+/// The kept scans of a session for these students, or for everybody.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn kept_scans(
+    tx: &mut PgConnection,
+    session: SessionId,
+    students: Option<&[UserId]>,
+) -> Result<Vec<KeptScan>, StoreError> {
+    let students: Option<Vec<Uuid>> = students.map(|ids| ids.iter().map(|id| id.0).collect());
+    let rows = sqlx::query!(
+        r#"SELECT student_id, scan_id, scanned_at, host(ip) AS ip, user_agent FROM kept_scans
+           WHERE session_id = $1 AND ($2::uuid[] IS NULL OR student_id = ANY($2))"#,
+        session.0,
+        students.as_deref()
+    )
+    .fetch_all(tx)
+    .await?;
+    let kept = rows.into_iter().map(|row| KeptScan {
+        session_id: session,
+        student_id: row.student_id.into(),
+        scan: ScanMark { scanned_at: row.scanned_at, scan_id: row.scan_id.into() },
+        ip: row.ip.and_then(|ip| ip.parse().ok()),
+        user_agent: row.user_agent,
+    });
+    Ok(kept.collect())
 }

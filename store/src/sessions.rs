@@ -224,6 +224,15 @@ pub async fn lock(tx: &mut PgConnection, id: SessionId) -> Result<Option<Session
     row.map(Session::try_from).transpose()
 }
 
+/// The session of that id, held shared: it neither begins nor ends until the end of the transaction.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn share(tx: &mut PgConnection, id: SessionId) -> Result<Option<Session>, StoreError> {
+    let row = select_sessions!("WHERE s.id = $1 FOR SHARE", id.0).fetch_optional(tx).await?;
+    row.map(Session::try_from).transpose()
+}
+
 /// The next active session whose time was over at `now`, held alone. One that another process holds is passed over.
 ///
 /// # Errors

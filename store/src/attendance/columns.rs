@@ -20,6 +20,8 @@ pub(super) struct Columns {
     pub(super) user_agents: Vec<Option<String>>,
     pub(super) trace_ids: Vec<Option<String>>,
     pub(super) recorded: Vec<DateTime<Utc>>,
+    pub(super) deciders: Vec<Option<Uuid>>,
+    pub(super) reasons: Vec<Option<String>>,
 }
 
 impl Columns {
@@ -42,6 +44,8 @@ impl Columns {
             user_agents: column(records, |record| record.origin.user_agent.clone()),
             trace_ids: column(records, |record| record.origin.trace_id.clone()),
             recorded: column(records, |record| record.recorded_at),
+            deciders: column(records, |record| record.author.as_ref().map(|author| author.user_id.0)),
+            reasons: column(records, |record| record.author.as_ref()?.reason.clone()),
         }
     }
 }
