@@ -1,16 +1,21 @@
 //! How outcomes are put: the answer to a scan, a photograph or a command, or the sentence that refuses it.
 
-use crate::policy::session::{IllegalMove, Move};
+use crate::{
+    error::{NotDone, WorkError},
+    policy::session::{IllegalMove, Move},
+};
 use chrono::{DateTime, Utc};
 use rollcall_schemas::{
     code::Code,
+    fact::Fact,
     frame::rfc3339,
     id::{AttendanceId, ClassId, RequestId, UserId},
-    outcome::{Answer, AttendanceAnswer, Outcome, OutcomeResult, Refusal},
+    outcome::{Answer, AttendanceAnswer, Outcome, OutcomeResult, Refusal, ScanKeptAnswer},
     scan::Scan,
 };
 use rollcall_store::{
     attendance::{Mark, ScanContext},
+    outbox::OutboxMessage,
     sessions::Session,
 };
 use serde_json::{Value, json};
@@ -32,6 +37,24 @@ impl To {
         self.outcome(OutcomeResult::Failed(refusal))
     }
 
+    /// What is to be told of a command: the answer first, as whoever asked should not wait until every absence is told.
+    ///
+    /// # Errors
+    /// When the command could not be decided.
+    pub(crate) fn told(
+        self,
+        done: Result<(Answer, Vec<Fact>), NotDone>,
+    ) -> Result<(Vec<OutboxMessage>, Vec<Fact>), WorkError> {
+        let (outcome, facts) = match done {
+            Ok((answer, facts)) => (self.succeeded(answer), facts),
+            Err(NotDone::Refused(refusal)) => (self.failed(refusal), Vec::new()),
+            Err(NotDone::Failed(error)) => return Err(error),
+        };
+        let messages =
+            std::iter::once(OutboxMessage::outcome(&outcome)).chain(facts.iter().map(OutboxMessage::fact));
+        Ok((messages.collect(), facts))
+    }
+
     fn outcome(self, result: OutcomeResult) -> Outcome {
         let Self { request_id, caller, decided_at } = self;
         Outcome { request_id, caller, decided_at, result }
@@ -44,15 +67,30 @@ pub(crate) fn refusal(code: Code, message: &str, details: Value) -> Refusal {
 
 /// The answer to a scan that was recorded as `mark`.
 pub(crate) fn attendance(session: &Session, scan: &Scan, mark: &Mark) -> Answer {
-    Answer::Attendance(AttendanceAnswer {
-        attendance_id: AttendanceId::of(session.id, scan.student_id),
+    Answer::Attendance(record(session, scan.student_id, mark))
+}
+
+/// The answer to a scan that is good, and not enough by itself.
+pub(crate) fn scan_kept(session: &Session, scan: &Scan) -> Answer {
+    Answer::ScanKept(ScanKeptAnswer {
         session_id: session.id,
         class_id: session.class_id,
         student_id: scan.student_id,
+        scanned_at: scan.scanned_at,
+    })
+}
+
+/// A record that says `mark`.
+pub(crate) fn record(session: &Session, student_id: UserId, mark: &Mark) -> AttendanceAnswer {
+    AttendanceAnswer {
+        attendance_id: AttendanceId::of(session.id, student_id),
+        session_id: session.id,
+        class_id: session.class_id,
+        student_id,
         status: mark.status,
         marked_at: mark.marked_at,
         evidence: mark.evidence,
-    })
+    }
 }
 
 /// Why a scan is refused, with what its sender may know: `mark` is what the record says.

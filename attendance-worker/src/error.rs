@@ -2,7 +2,7 @@
 //! times, what cannot be read goes to DEAD at once.
 
 use rollcall_bus::{BusError, HandleError, PublishError};
-use rollcall_schemas::header::HeaderError;
+use rollcall_schemas::{header::HeaderError, outcome::Refusal};
 use rollcall_store::{StoreError, outbox::DeliverError};
 
 /// Why an effect was not brought about.
@@ -30,6 +30,25 @@ pub(crate) enum WorkError {
     /// Whoever decided for a group of messages, this one included, did not come back.
     #[error("given up together with others")]
     Abandoned,
+}
+
+/// Why a command is not carried out.
+#[derive(Debug)]
+pub(crate) enum NotDone {
+    /// It is refused, and has changed nothing.
+    Refused(Refusal),
+    /// It could not be decided.
+    Failed(WorkError),
+}
+
+impl<E: Into<WorkError>> From<E> for NotDone {
+    fn from(error: E) -> Self {
+        Self::Failed(match error.into() {
+            // Somebody else has just planned a session at the same time: read again, and it is found.
+            WorkError::Store(StoreError::Excluded { .. }) => WorkError::Crossed,
+            error => error,
+        })
+    }
 }
 
 impl From<DeliverError<PublishError>> for WorkError {

@@ -13,8 +13,8 @@ use rollcall_schemas::{
 };
 use rollcall_store::{
     attendance::{Mark, Record},
-    looks::Review,
     qr_codes::QrCode,
+    reviews::{Review, Subject},
     sessions::{Pause, Session},
 };
 use uuid::Uuid;
@@ -171,15 +171,21 @@ fn minute(sighting: &Sighting) -> [u8; 8] {
     sighting.captured_at.timestamp().div_euclid(60).to_be_bytes()
 }
 
-pub(crate) fn review_opened(session: &Session, review: &Review) -> Fact {
+/// `cause` put the question, or put it again.
+pub(crate) fn review_opened(session: &Session, review: &Review, cause: Uuid) -> Fact {
+    let look = review.subject.look();
+    let whom = match review.subject {
+        Subject::Face(_) => review.candidates.iter().map(|candidate| candidate.user_id).collect(),
+        Subject::Scan(_) => vec![review.student_id],
+    };
     let event = FactEvent::ReviewOpened {
         review_id: review.id,
-        sighting_id: review.sighting_id,
-        face_index: review.face_index,
-        candidates: review.candidates.iter().map(|candidate| candidate.user_id).collect(),
+        sighting_id: look.map(|look| look.sighting_id),
+        face_index: look.and_then(|look| look.face_index),
+        candidates: whom,
     };
-    let scope = Scope { camera_id: Some(review.camera_id), ..about(session) };
-    fact(&[review.id.0.as_bytes()], review.captured_at, scope, event)
+    let scope = Scope { camera_id: look.and_then(|look| look.camera_id), ..about(session) };
+    fact(&[review.id.0.as_bytes(), cause.as_bytes()], review.captured_at, scope, event)
 }
 
 /// `cause` is the request that brought the photograph.

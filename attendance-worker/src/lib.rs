@@ -11,6 +11,7 @@
 //! | `sighting` | SIGHTINGS: votes, records, reviews, live events |
 //! | `photo` | requests to keep an enrolment photograph |
 //! | `erasure` | requests to erase a person's enrolled face |
+//! | `correction` | people's words about records, and their answers to reviews |
 //! | `session` | requests to plan, open, close a session or replace its code |
 //! | `ledger`, `dead` | FRAMES and DEAD: what became of every frame and every question |
 //! | `timetable` | the lessons of timetables, as sessions |
@@ -20,7 +21,7 @@
 //! # Metrics
 //! | name | kind | labels |
 //! |---|---|---|
-//! | `rollcall_attendance_scans_total` | counter | `result` = recorded, or the code of the refusal |
+//! | `rollcall_attendance_scans_total` | counter | `result` = recorded, kept, or the code of the refusal |
 //! | `rollcall_attendance_records_total` | counter | `change` = recorded, corrected; `status`; `evidence` |
 //! | `rollcall_attendance_delay_seconds` | histogram: from the evidence to its record | |
 //! | `rollcall_attendance_reviews_total` | counter | |
@@ -33,11 +34,13 @@
 
 mod answers;
 mod config;
+mod correction;
 mod dead;
 mod deps;
 mod erasure;
 mod error;
 mod facts;
+mod gathering;
 mod group;
 mod guard;
 mod ledger;
@@ -77,6 +80,8 @@ pub mod consumer {
     pub const ERASURES: &str = "attendance-erasures";
     /// Of the requests about sessions.
     pub const SESSIONS: &str = "attendance-sessions";
+    /// Of people's words about records.
+    pub const CORRECTIONS: &str = "attendance-corrections";
     /// Of FRAMES.
     pub const LEDGER: &str = rollcall_schemas::subject::frames_consumer::LEDGER;
     /// Of DEAD.
@@ -109,6 +114,8 @@ pub fn run(config: AttendanceConfig, deps: &Deps, lifecycle: &Lifecycle) -> Resu
     consume(erasures, erasure::EraseFace(deps.clone()), deps, lifecycle);
     let sessions = requests(RequestKind::Session, consumer::SESSIONS);
     consume(sessions, session::ChangeSession(deps.clone()), deps, lifecycle);
+    let corrections = requests(RequestKind::Attendance, consumer::CORRECTIONS);
+    consume(corrections, correction::CorrectRecords(deps.clone()), deps, lifecycle);
     consume(ConsumerSpec::new(Stream::Dead, consumer::DEAD), dead::SettleDead(deps.clone()), deps, lifecycle);
     enter_frames(deps, lifecycle);
     let timers = timers::Timers { deps: deps.clone(), config };

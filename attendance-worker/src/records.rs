@@ -3,25 +3,26 @@
 use crate::{
     error::WorkError,
     facts,
+    gathering::Gathering,
     policy::{
-        evidence::{Lateness, absence, merge},
-        face::tally,
-        session::{at_end, span},
+        evidence::{absence, stands},
+        fusion::{self, Question, Settled, keeps_scans},
     },
 };
 use chrono::{DateTime, Utc};
 use rollcall_schemas::{
     fact::{AttendanceStatus, Fact},
-    id::{AttendanceId, SessionId, UserId},
+    id::{AttendanceId, ReviewId, SessionId, UserId},
+    sighting::Candidate,
 };
 use rollcall_store::{
     PgConnection, StoreError,
-    attendance::{self, Mark, Origin, Record},
+    attendance::{self, Author, Mark, Origin, Record},
     classes::{self, ClassSettings},
-    looks::{self, Vote},
+    reviews::{self, Look, Review, Subject},
     sessions::{self, Session},
 };
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use uuid::Uuid;
 
 /// The message or timer act that is being handled.
@@ -57,9 +58,16 @@ impl Change {
             student_id: student,
             mark,
             origin: Origin { trace_id: cause.trace_id.clone(), ..Origin::default() },
+            author: None,
             recorded_at: cause.handled_at,
         };
         Self { session, before, record, cause: cause.id }
+    }
+
+    /// The same, as a person's word.
+    pub(crate) fn by(mut self, author: Author) -> Self {
+        self.record.author = Some(author);
+        self
     }
 
     /// What is told of it, if anything: that a scan is kept beside an earlier face is nobody's business.
@@ -71,20 +79,30 @@ impl Change {
         }
     }
 
+    /// A word is a version of its own, even when it says what the record said before.
     fn only_keeps_scan(&self) -> bool {
         let mark = self.record.mark;
-        self.before.is_some_and(|before| Mark { scan: mark.scan, ..before } == mark)
+        self.record.author.is_none()
+            && self.before.is_some_and(|before| Mark { scan: mark.scan, ..before } == mark)
     }
 
-    fn known_present(&self) -> Option<(SessionId, UserId)> {
-        let Record { session_id, student_id, mark, .. } = &self.record;
-        let is_there = matches!(mark.status, AttendanceStatus::Present | AttendanceStatus::Late);
-        is_there.then_some((*session_id, *student_id))
+    fn student(&self) -> (SessionId, UserId) {
+        (self.record.session_id, self.record.student_id)
+    }
+
+    /// Whether what answered the question whether the student was there no longer counts.
+    fn is_unknown_again(&self) -> bool {
+        self.before.as_ref().is_some_and(is_known) && !is_known(&self.record.mark)
     }
 }
 
+/// Whether nobody need be asked whether the student was there.
+fn is_known(mark: &Mark) -> bool {
+    stands(mark) || matches!(mark.status, AttendanceStatus::Present | AttendanceStatus::Late)
+}
+
 /// Writes `changes`, decided from rows that the transaction holds. Nobody need be asked any more about those who are now
-/// known to have been there.
+/// known to have been there, or of whom a person has spoken.
 ///
 /// # Errors
 /// [`WorkError::Crossed`] when somebody else has added one of the records, or when the database does not do it.
@@ -100,46 +118,149 @@ pub(crate) async fn write(tx: &mut PgConnection, changes: &[Change]) -> Result<(
     attendance::revise(tx, &revised).await?;
     let kept: Vec<Record> = kept.into_iter().map(|change| change.record.clone()).collect();
     attendance::keep_scans(tx, &kept).await?;
-    let present: Vec<_> = changes.iter().filter_map(Change::known_present).collect();
+    let known: Vec<_> =
+        changes.iter().filter(|change| is_known(&change.record.mark)).map(Change::student).collect();
     let Some(change) = changes.first() else { return Ok(()) };
-    looks::resolve_reviews(tx, &present, change.record.recorded_at).await?;
+    reviews::settle(tx, &known, change.record.recorded_at).await?;
     Ok(())
 }
 
-/// Brings the records of an opened session in line with the votes for these students, or for everybody.
+/// [`write`] for changes that may take records of `session` back: then the questions about those students are open again.
+/// Returns what is to be told of all of it.
 ///
 /// # Errors
 /// Like [`write`].
-pub(crate) async fn settle_votes(
+pub(crate) async fn rewrite(
+    tx: &mut PgConnection,
+    session: &Session,
+    changes: &[Change],
+) -> Result<Vec<Fact>, WorkError> {
+    write(tx, changes).await?;
+    let mut facts: Vec<Fact> = changes.iter().filter_map(Change::fact).collect();
+    let unknown: Vec<_> =
+        changes.iter().filter(|change| change.is_unknown_again()).map(Change::student).collect();
+    let Some(change) = changes.first() else { return Ok(facts) };
+    let reopened = reviews::reopen(tx, &unknown).await?;
+    facts.extend(reopened.iter().map(|review| facts::review_opened(session, review, change.cause)));
+    Ok(facts)
+}
+
+/// Puts questions, unless they are open or answered. Returns what is to be told of it.
+///
+/// # Errors
+/// When the database does not do it.
+pub(crate) async fn ask(
+    tx: &mut PgConnection,
+    session: &Session,
+    questions: &[Review],
+    cause: &Cause,
+) -> Result<Vec<Fact>, StoreError> {
+    let opened = reviews::open(tx, questions).await?;
+    let opened = questions.iter().filter(|review| opened.contains(&review.id));
+    Ok(opened.map(|review| facts::review_opened(session, review, cause.id)).collect())
+}
+
+/// One question for each session and student.
+pub(crate) fn review_id(session: SessionId, student: UserId) -> ReviewId {
+    ReviewId::derive(&[session.0.as_bytes(), student.0.as_bytes()])
+}
+
+/// A question about evidence of `student` that is not enough by itself.
+pub(crate) fn review(session: &Session, student: UserId, question: Question, cause: &Cause) -> Review {
+    let (subject, candidates) = match question {
+        Question::NoFace(scan) => (Subject::Scan(scan.scan_id), Vec::new()),
+        Question::NoScan(vote) => {
+            let look = Look {
+                camera_id: vote.camera_id,
+                sighting_id: vote.sighting_id,
+                face_index: None,
+                evidence_sequence: vote.evidence_sequence,
+            };
+            (Subject::Face(look), vec![Candidate { user_id: student, similarity: vote.similarity }])
+        }
+    };
+    Review {
+        id: review_id(session.id, student),
+        session_id: session.id,
+        subject,
+        student_id: student,
+        candidates,
+        reason: question.as_str().to_owned(),
+        captured_at: question.at(),
+        opened_at: cause.handled_at,
+        resolution: None,
+    }
+}
+
+/// Brings the records of an opened session in line with what was gathered of these students, or of everybody, and puts
+/// the questions that follow. Returns what is to be told of it.
+///
+/// # Errors
+/// Like [`write`].
+pub(crate) async fn settle(
     tx: &mut PgConnection,
     (session, settings): (&Session, &ClassSettings),
     students: Option<&[UserId]>,
     cause: &Cause,
-) -> Result<Vec<Change>, WorkError> {
-    let Some(span) = span(session) else { return Ok(Vec::new()) };
-    let lateness = Lateness::of(span.start, settings);
-    let evidence: Vec<_> = by_student(looks::votes(tx, session.id, students).await?)
-        .into_iter()
-        .filter_map(|(student, votes)| Some((student, tally(&votes, settings, &span)?)))
-        .collect();
-    let ids: Vec<_> = evidence.iter().map(|(student, _)| AttendanceId::of(session.id, *student)).collect();
-    let marks: HashMap<_, _> = attendance::lock_marks(tx, &ids).await?.into_iter().collect();
-    let changes: Vec<Change> = evidence
-        .iter()
-        .zip(&ids)
-        .filter_map(|((student, evidence), id)| {
-            let before = marks.get(id).copied();
-            let mark = merge(before.as_ref(), evidence, lateness)?;
-            Some(Change::new(*session, *student, (before, mark), cause))
-        })
-        .collect();
-    write(tx, &changes).await?;
-    Ok(changes)
+) -> Result<Vec<Fact>, WorkError> {
+    let gathering = Gathering::of(tx, (session, settings), students).await?;
+    let marks = lock_marks(tx, session.id, students).await?;
+    let concerned: BTreeSet<UserId> = gathering.students().chain(marks.keys().copied()).collect();
+    let (mut changes, mut questions) = (Vec::new(), Vec::new());
+    for student in concerned {
+        let before = marks.get(&student).copied();
+        let gathered = gathering.of_student(student, before.as_ref());
+        let Settled { change, question } = fusion::settle(before.as_ref(), &gathered, settings, session);
+        changes.extend(change.map(|mark| gathering.change(student, (before, mark), cause)));
+        questions.push((student, question));
+    }
+    conclude(tx, (session, settings), (&changes, &questions), cause).await
 }
 
-/// Closes a session that the transaction holds: what rests on evidence from after the end no longer counts, votes that
-/// nobody has counted do, and everybody enrolled at the end without a record was absent. Returns the facts to be told, and
-/// how many records there are.
+/// Writes what follows from all that was gathered of some students of a session: changes, and for each of them what a
+/// person should be asked, if anything. Returns what is to be told of it.
+///
+/// # Errors
+/// Like [`write`].
+pub(crate) async fn conclude(
+    tx: &mut PgConnection,
+    (session, settings): (&Session, &ClassSettings),
+    (changes, questions): (&[Change], &[(UserId, Option<Question>)]),
+    cause: &Cause,
+) -> Result<Vec<Fact>, WorkError> {
+    let mut facts = rewrite(tx, session, changes).await?;
+    if !keeps_scans(settings) {
+        return Ok(facts);
+    }
+    let unquestioned = questions.iter().filter(|(_, question)| question.is_none());
+    let unquestioned: Vec<UserId> = unquestioned.map(|(student, _)| *student).collect();
+    reviews::withdraw(tx, session.id, &unquestioned, cause.handled_at).await?;
+    let due = questions.iter().filter_map(|(student, question)| {
+        let question = question.filter(|question| question.is_due(session))?;
+        Some(review(session, *student, question, cause))
+    });
+    facts.extend(ask(tx, session, &due.collect::<Vec<_>>(), cause).await?);
+    Ok(facts)
+}
+
+async fn lock_marks(
+    tx: &mut PgConnection,
+    session: SessionId,
+    students: Option<&[UserId]>,
+) -> Result<HashMap<UserId, Mark>, StoreError> {
+    let Some(students) = students else {
+        return Ok(attendance::lock_marks_of_session(tx, session).await?.into_iter().collect());
+    };
+    let by_id: HashMap<AttendanceId, UserId> =
+        students.iter().map(|student| (AttendanceId::of(session, *student), *student)).collect();
+    let ids: Vec<AttendanceId> = by_id.keys().copied().collect();
+    let marks = attendance::lock_marks(tx, &ids).await?;
+    Ok(marks.into_iter().filter_map(|(id, mark)| Some((*by_id.get(&id)?, mark))).collect())
+}
+
+/// Closes a session that the transaction holds: what rests on evidence from after the end no longer counts, what nobody
+/// has counted does, and everybody enrolled at the end without a record was absent. Returns the facts to be told, and how
+/// many records there are.
 ///
 /// # Errors
 /// Like [`write`].
@@ -152,37 +273,18 @@ pub(crate) async fn close(
     sessions::end(tx, session.id, ended_at).await?;
     let settings = settings_of(tx, session).await?;
     let session = Session { ended_at: Some(ended_at), ..*session };
-    let mut changes = overtaken(tx, (&session, &settings), cause).await?;
-    write(tx, &changes).await?;
-    changes.extend(settle_votes(tx, (&session, &settings), None, cause).await?);
+    reviews::overtake(tx, session.id, ended_at, cause.handled_at).await?;
+    let mut facts = settle(tx, (&session, &settings), None, cause).await?;
     let absent = attendance::without_record(tx, session.id, session.class_id, ended_at).await?;
     let absent: Vec<Change> = absent
         .into_iter()
         .map(|student| Change::new(session, student, (None, absence(ended_at)), cause))
         .collect();
     write(tx, &absent).await?;
-    changes.extend(absent);
+    facts.extend(absent.iter().filter_map(Change::fact));
     let counts = attendance::count_by_status(tx, session.id).await?;
-    let mut facts: Vec<Fact> = changes.iter().filter_map(Change::fact).collect();
     facts.push(facts::session_ended(&session, (ended_at, cause.id), &counts));
     Ok((facts, counts.iter().map(|(_, count): &(AttendanceStatus, u32)| u64::from(*count)).sum()))
-}
-
-/// The records of a session that do not stand now that its end is known.
-async fn overtaken(
-    tx: &mut PgConnection,
-    (session, settings): (&Session, &ClassSettings),
-    cause: &Cause,
-) -> Result<Vec<Change>, WorkError> {
-    let Some(span) = span(session) else { return Ok(Vec::new()) };
-    let votes = by_student(looks::votes(tx, session.id, None).await?);
-    let marks = attendance::lock_marks_of_session(tx, session.id).await?;
-    let change = |(student, before): (UserId, Mark)| {
-        let votes = votes.get(&student).map(Vec::as_slice).unwrap_or_default();
-        let mark = at_end(&before, votes, settings, &span)?;
-        Some(Change::new(*session, student, (Some(before), mark), cause))
-    };
-    Ok(marks.into_iter().filter_map(change).collect())
 }
 
 /// The rules of a session: those of its class when it began, or is planned to.
@@ -191,12 +293,4 @@ pub(crate) async fn settings_of(
     session: &Session,
 ) -> Result<ClassSettings, StoreError> {
     classes::settings(tx, session.class_id, session.started_at.unwrap_or(session.starts_at)).await
-}
-
-pub(crate) fn by_student(votes: Vec<Vote>) -> BTreeMap<UserId, Vec<Vote>> {
-    let mut grouped = BTreeMap::<_, Vec<_>>::new();
-    for vote in votes {
-        grouped.entry(vote.student_id).or_default().push(vote);
-    }
-    grouped
 }

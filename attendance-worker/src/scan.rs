@@ -5,23 +5,36 @@ use crate::{
     deps::{Deps, publish, read, traced, until_uncrossed},
     error::WorkError,
     facts,
+    gathering::Gathering,
     group::Group,
     guard::{self, Checked, Guard},
-    policy::scan::{ScanDecision, decide_scan},
+    policy::{
+        evidence::is_settled,
+        fusion::keeps_scans,
+        scan::{ScanDecision, decide_scan},
+    },
     records::{self, Cause, Change},
     trace::Trace,
 };
 use chrono::{DateTime, Utc};
 use futures::future::try_join_all;
 use rollcall_bus::{Delivery, HandleError, Handler};
-use rollcall_schemas::{code::Code, fact::Fact, id::AttendanceId, outcome::Outcome, scan::Scan};
+use rollcall_schemas::{
+    code::Code,
+    fact::Fact,
+    id::{AttendanceId, SessionId, UserId},
+    outcome::Outcome,
+    scan::Scan,
+};
 use rollcall_store::{
     PgConnection, StoreError,
-    attendance::{self, Mark, ScanContext, ScanQuestion},
+    attendance::{self, Mark, ScanContext, ScanMark, ScanQuestion},
+    looks::{self, KeptScan},
     outbox::{self, OutboxMessage},
-    sessions,
+    reviews::Review,
+    sessions::{self, Session},
 };
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use tracing::Instrument;
 use uuid::Uuid;
 
@@ -99,9 +112,16 @@ impl RecordScan {
         let mut open: Vec<&Job> = jobs.iter().filter(|job| fresh.remove(&job.scan.scan_id.0)).collect();
         // By time, so that of two scans in one group the earlier one is the record, whichever came first.
         open.sort_by_key(|job| (job.scan.scanned_at, job.scan.scan_id));
-        let decided = decide_open(&mut tx, &open, now).await?;
+        let mut decided = decide_open(&mut tx, &open, now).await?;
         let changes: Vec<Change> = decided.iter().filter_map(|decided| decided.change.clone()).collect();
         records::write(&mut tx, &changes).await?;
+        let kept: Vec<KeptScan> = decided.iter().filter_map(|decided| decided.kept.clone()).collect();
+        looks::keep_scans(&mut tx, &kept).await?;
+        for (job, decided) in open.iter().zip(&mut decided) {
+            if let Some((session, review)) = decided.review.take() {
+                decided.facts.extend(records::ask(&mut tx, &session, &[review], &job.cause(now)).await?);
+            }
+        }
         let messages: Vec<(Uuid, OutboxMessage)> = open
             .iter()
             .zip(&decided)
@@ -141,6 +161,8 @@ impl Handler for RecordScan {
 /// What came of one scan.
 struct Decided {
     change: Option<Change>,
+    kept: Option<KeptScan>,
+    review: Option<(Session, Review)>,
     refusal: Option<Code>,
     /// Whether it was held against its class's rules against codes that are passed on.
     was_held: bool,
@@ -167,13 +189,19 @@ async fn decide_open(
     let mut marks: HashMap<AttendanceId, Mark> =
         attendance::lock_marks(tx, &ids).await?.into_iter().collect();
     let mut guard = Guard::of(tx, &scans).await?;
+    let mut gatherings = gather(tx, jobs, &contexts).await?;
     let mut all = Vec::with_capacity(jobs.len());
-    for (place, (job, context)) in jobs.iter().zip(contexts).enumerate() {
-        let id = job.record_id(context.as_ref());
+    for (place, (job, context)) in jobs.iter().zip(&contexts).enumerate() {
+        let context = context.as_ref();
+        let id = job.record_id(context);
         let before = id.and_then(|id| marks.get(&id).copied());
-        let checked = guard.check(place, &job.scan, context.as_ref());
-        let decided = job.decide(context, before, checked.as_ref(), now);
+        let checked = guard.check(place, &job.scan, context);
+        let gathering = context.and_then(|context| gatherings.get_mut(&context.session.id));
+        let decided = job.decide((context, before), gathering.as_deref(), checked.as_ref(), now);
         marks.extend(id.zip(decided.change.as_ref().map(|change| change.record.mark)));
+        if let Some((gathering, scan)) = gathering.zip(decided.kept.clone()) {
+            gathering.add(scan);
+        }
         if let Some(checked) = checked.filter(|_| decided.was_held) {
             guard.note(checked, decided.refusal.is_none());
         }
@@ -181,6 +209,27 @@ async fn decide_open(
     }
     guard.keep(tx).await?;
     Ok(all)
+}
+
+/// What else was seen of those who scanned, in the sessions whose class wants more than a scan.
+async fn gather(
+    tx: &mut PgConnection,
+    jobs: &[&Job],
+    contexts: &[Option<ScanContext>],
+) -> Result<HashMap<SessionId, Gathering>, StoreError> {
+    let mut wanted = BTreeMap::<SessionId, (&ScanContext, Vec<UserId>)>::new();
+    for (job, context) in jobs.iter().zip(contexts) {
+        if let Some(context) = context.as_ref().filter(|context| keeps_scans(&context.settings)) {
+            let (_, students) = wanted.entry(context.session.id).or_insert((context, Vec::new()));
+            students.push(job.scan.student_id);
+        }
+    }
+    let mut gatherings = HashMap::new();
+    for (id, (context, students)) in wanted {
+        let of = (&context.session, &context.settings);
+        gatherings.insert(id, Gathering::of(tx, of, Some(&students)).await?);
+    }
+    Ok(gatherings)
 }
 
 impl Job {
@@ -193,41 +242,61 @@ impl Job {
         Some(AttendanceId::of(context?.session.id, self.scan.student_id))
     }
 
+    fn cause(&self, now: DateTime<Utc>) -> Cause {
+        Cause { id: self.scan.scan_id.0, trace_id: self.trace.id(), handled_at: now }
+    }
+
     fn decide(
         &self,
-        context: Option<ScanContext>,
-        before: Option<Mark>,
+        (context, before): (Option<&ScanContext>, Option<Mark>),
+        gathering: Option<&Gathering>,
         checked: Option<&Checked>,
         now: DateTime<Utc>,
     ) -> Decided {
         let Scan { scan_id, scanned_at, request_id, student_id, .. } = self.scan;
-        let decision = decide_scan(scan_id, scanned_at, context.as_ref(), before.as_ref());
+        let gathered = gathering.map(|gathering| gathering.of_student(student_id, before.as_ref()));
+        let known = (before.as_ref(), &gathered.unwrap_or_default());
+        let decision = decide_scan(scan_id, scanned_at, context, known);
         let was_held = decision.is_good();
         let protection = checked.and_then(|checked| checked.refusal);
-        let ScanDecision { change, refusal } = decision.held_against(protection);
+        let ScanDecision { change, refusal, kept, question } = decision.held_against(protection);
         let to = To { request_id, caller: student_id, decided_at: now };
-        let outcome = match (refusal, &context, change) {
-            (None, Some(context), Some(mark)) => {
+        let outcome = match (refusal, context, change) {
+            (None, Some(context), Some(mark)) if is_settled(&mark) => {
                 to.succeeded(answers::attendance(&context.session, &self.scan, &mark))
             }
+            (None, Some(context), _) => to.succeeded(answers::scan_kept(&context.session, &self.scan)),
             (refusal, ..) => {
                 let code = refusal.unwrap_or(Code::AlreadyMarkedAttendance);
-                to.failed(answers::scan_refusal(code, context.as_ref(), change.or(before).as_ref()))
+                to.failed(answers::scan_refusal(code, context, change.or(before).as_ref()))
             }
         };
-        let change = context.zip(change).map(|(context, mark)| self.change(&context, (before, mark), now));
-        let session = context.as_ref().map(|context| &context.session);
-        let refused = refusal.map(|code| facts::scan_refused(&self.scan, code, session));
+        let session = context.map(|context| context.session);
+        let change = session.zip(change).map(|(session, mark)| self.change(session, (before, mark), now));
+        let refused = refusal.map(|code| facts::scan_refused(&self.scan, code, session.as_ref()));
         let facts = change.iter().filter_map(Change::fact).chain(refused).collect();
-        Decided { change, refusal, was_held, facts, outcome }
+        let asked = session.zip(question);
+        let review =
+            asked.map(|(session, it)| (session, records::review(&session, student_id, it, &self.cause(now))));
+        let kept = session.zip(kept).map(|(session, scan)| self.kept(&session, scan));
+        Decided { change, kept, review, refusal, was_held, facts, outcome }
     }
 
-    fn change(&self, context: &ScanContext, marks: (Option<Mark>, Mark), now: DateTime<Utc>) -> Change {
-        let cause = Cause { id: self.scan.scan_id.0, trace_id: self.trace.id(), handled_at: now };
-        let mut change = Change::new(context.session, self.scan.student_id, marks, &cause);
+    fn change(&self, session: Session, marks: (Option<Mark>, Mark), now: DateTime<Utc>) -> Change {
+        let mut change = Change::new(session, self.scan.student_id, marks, &self.cause(now));
         change.record.origin.ip = self.scan.ip;
         change.record.origin.user_agent = self.scan.user_agent.clone();
         change
+    }
+
+    fn kept(&self, session: &Session, scan: ScanMark) -> KeptScan {
+        KeptScan {
+            session_id: session.id,
+            student_id: self.scan.student_id,
+            scan,
+            ip: self.scan.ip,
+            user_agent: self.scan.user_agent.clone(),
+        }
     }
 }
 
@@ -241,7 +310,8 @@ impl Decided {
 
     fn count(&self, now: DateTime<Utc>) {
         facts::count(&self.facts, now);
-        let result = self.refusal.map_or("recorded", Code::as_str);
+        let accepted = if self.change.is_some() { "recorded" } else { "kept" };
+        let result = self.refusal.map_or(accepted, Code::as_str);
         metrics::counter!("rollcall_attendance_scans_total", "result" => result).increment(1);
     }
 }

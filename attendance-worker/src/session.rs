@@ -3,10 +3,10 @@
 use crate::{
     answers::{self, To},
     deps::{Deps, read, traced, until_uncrossed},
-    error::WorkError,
+    error::{NotDone, WorkError},
     facts,
     policy::session::{self, BadPlan, IllegalMove, Move, NotReopened, code_ttl},
-    records::{self, Cause, Change},
+    records::{self, Cause},
     trace::Trace,
 };
 use chrono::{DateTime, TimeDelta, Utc};
@@ -15,7 +15,7 @@ use rollcall_schemas::{
     code::Code,
     fact::{Fact, SessionState},
     id::{ClassId, QrTokenId, SessionId},
-    outcome::{Answer, Refusal, SessionAnswer},
+    outcome::{Answer, SessionAnswer},
     request::{SessionCommand, SessionPlan, SessionRequest},
     scan::QrToken,
 };
@@ -23,8 +23,7 @@ use rollcall_service::clock::Entropy;
 use rollcall_store::{
     PgConnection, StoreError, attendance,
     classes::{self, Class, ClassSettings},
-    looks,
-    outbox::{self, OutboxMessage},
+    looks, outbox,
     qr_codes::{self, QrCode},
     sessions::{self, Pause, Planned, Session},
 };
@@ -38,25 +37,6 @@ pub(crate) struct ChangeSession(pub(crate) Deps);
 /// The answer to a command, and the facts that follow from it.
 type Done = (SessionAnswer, Vec<Fact>);
 
-/// Why a command is not carried out.
-#[derive(Debug)]
-enum NotDone {
-    /// It is refused, and has changed nothing.
-    Refused(Refusal),
-    /// It could not be decided.
-    Failed(WorkError),
-}
-
-impl<E: Into<WorkError>> From<E> for NotDone {
-    fn from(error: E) -> Self {
-        Self::Failed(match error.into() {
-            // Somebody else has just planned a session at the same time: read again, and it is found.
-            WorkError::Store(StoreError::Excluded { .. }) => WorkError::Crossed,
-            error => error,
-        })
-    }
-}
-
 impl ChangeSession {
     async fn change(&self, request: &SessionRequest, trace: &Trace) -> Result<(), WorkError> {
         let now = self.0.clock.now();
@@ -64,7 +44,9 @@ impl ChangeSession {
         let mut tx = self.0.begin().await?;
         if outbox::begin_handling(&mut tx, cause.id, now).await? {
             let done = Command { request, cause: &cause, entropy: &self.0.entropy }.run(&mut tx).await;
-            let (messages, facts) = told(request, done, now)?;
+            let done = done.map(|(answer, facts)| (Answer::Session(answer), facts));
+            let to = To { request_id: request.request_id, caller: request.requested_by, decided_at: now };
+            let (messages, facts) = to.told(done)?;
             outbox::enqueue(&mut tx, cause.id, now, &traced(messages, &trace.headers())).await?;
             tx.commit().await.map_err(StoreError::from)?;
             facts::count(&facts, now);
@@ -86,23 +68,6 @@ impl Handler for ChangeSession {
         .await?;
         Ok(())
     }
-}
-
-/// What is to be told of a command: the answer first, as whoever asked should not wait until every absence is told.
-fn told(
-    request: &SessionRequest,
-    done: Result<Done, NotDone>,
-    now: DateTime<Utc>,
-) -> Result<(Vec<OutboxMessage>, Vec<Fact>), WorkError> {
-    let to = To { request_id: request.request_id, caller: request.requested_by, decided_at: now };
-    let (outcome, facts) = match done {
-        Ok((answer, facts)) => (to.succeeded(Answer::Session(answer)), facts),
-        Err(NotDone::Refused(refusal)) => (to.failed(refusal), Vec::new()),
-        Err(NotDone::Failed(error)) => return Err(error),
-    };
-    let messages =
-        std::iter::once(OutboxMessage::outcome(&outcome)).chain(facts.iter().map(OutboxMessage::fact));
-    Ok((messages.collect(), facts))
 }
 
 /// A command that is being carried out.
@@ -185,10 +150,10 @@ impl Command<'_> {
         let code = self.show_code(tx, &session, started_at, &settings).await?;
         looks::forget_votes(tx, id, DateTime::UNIX_EPOCH, started_at).await?;
         // Faces seen before this request was handled, but after it was made.
-        let changes = records::settle_votes(tx, (&session, &settings), None, self.cause).await?;
+        let settled = records::settle(tx, (&session, &settings), None, self.cause).await?;
         let mut facts =
             vec![facts::session_started(&session, started_at), facts::qr_rotated(session.class_id, &code)];
-        facts.extend(changes.iter().filter_map(Change::fact));
+        facts.extend(settled);
         Ok((answer_with_code(&session, &code), facts))
     }
 

@@ -6,26 +6,28 @@ use crate::{
     deps::{Deps, read, traced, until_uncrossed},
     error::WorkError,
     facts,
+    gathering::by_student,
     policy::{
         face::{Doubt, FaceMatch, Seen, is_redundant, match_faces, seen},
         session::span,
     },
-    records::{self, Cause, Change},
+    records::{self, Cause},
     trace::Trace,
 };
 use chrono::TimeDelta;
 use rollcall_bus::{Delivery, HandleError, Handler};
 use rollcall_schemas::{
     fact::Fact,
-    id::{AttendanceId, ReviewId, UserId},
+    id::{AttendanceId, UserId},
     sighting::{Candidate, Face, Sighting},
     subject::{self, RequestKind, Stream},
 };
 use rollcall_store::{
     PgConnection, StoreError, attendance, faces,
     ledger::{self, AcceptedFrame},
-    looks::{self, Review, Vote},
+    looks::{self, Vote},
     outbox::{self, OutboxMessage},
+    reviews::{Look, Review, Subject},
     sessions::{self, Session},
 };
 use std::collections::BTreeMap;
@@ -191,7 +193,7 @@ async fn vote(
     let students: Vec<UserId> = votes.iter().map(|vote| vote.student_id).collect();
     let settings = records::settings_of(tx, session).await?;
     if let Some(span) = span(session) {
-        let stored = records::by_student(looks::votes(tx, session.id, Some(&students)).await?);
+        let stored = by_student(looks::votes(tx, session.id, Some(&students)).await?, |vote| vote.student_id);
         let none = Vec::new();
         votes.retain(|vote| {
             !is_redundant(vote, stored.get(&vote.student_id).unwrap_or(&none), &settings, &span)
@@ -201,12 +203,11 @@ async fn vote(
         return Ok(Vec::new());
     }
     looks::add_votes(tx, session.id, &votes).await?;
-    let changes = records::settle_votes(tx, (session, &settings), Some(&students), cause).await?;
-    Ok(changes.iter().filter_map(Change::fact).collect())
+    records::settle(tx, (session, &settings), Some(&students), cause).await
 }
 
 fn votes(sighting: &Sighting, matches: &[FaceMatch]) -> Vec<Vote> {
-    let vote = |found: &FaceMatch| match found {
+    let vote = |(face, found): (&Face, &FaceMatch)| match found {
         FaceMatch::Vote { student, certain } => Some(Vote {
             student_id: student.user_id,
             sighting_id: sighting.sighting_id,
@@ -214,10 +215,12 @@ fn votes(sighting: &Sighting, matches: &[FaceMatch]) -> Vec<Vote> {
             captured_at: sighting.captured_at,
             similarity: student.similarity,
             certain: *certain,
+            camera_id: Some(sighting.camera_id),
+            evidence_sequence: face.evidence_sequence,
         }),
         FaceMatch::Review { .. } | FaceMatch::Nobody => None,
     };
-    matches.iter().filter_map(vote).collect()
+    sighting.faces.iter().zip(matches).filter_map(vote).collect()
 }
 
 /// Opens reviews for the faces in doubt, once the session has begun.
@@ -237,13 +240,8 @@ async fn question(
             reviews.entry(*student).or_insert(review);
         }
     }
-    if reviews.is_empty() {
-        return Ok(Vec::new());
-    }
     let reviews: Vec<Review> = reviews.into_values().collect();
-    let opened = looks::open_reviews(tx, &reviews).await?;
-    let opened = reviews.iter().filter(|review| opened.contains(&review.id));
-    Ok(opened.map(|review| facts::review_opened(session, review)).collect())
+    Ok(records::ask(tx, session, &reviews, cause).await?)
 }
 
 fn review(
@@ -252,18 +250,22 @@ fn review(
     (student_id, candidates, doubt): (UserId, Vec<Candidate>, Doubt),
     cause: &Cause,
 ) -> Review {
-    Review {
-        id: ReviewId::derive(&[session.id.0.as_bytes(), student_id.0.as_bytes()]),
-        session_id: session.id,
-        camera_id: sighting.camera_id,
+    let look = Look {
+        camera_id: Some(sighting.camera_id),
         sighting_id: sighting.sighting_id,
-        face_index: face.index,
+        face_index: Some(face.index),
         evidence_sequence: face.evidence_sequence,
+    };
+    Review {
+        id: records::review_id(session.id, student_id),
+        session_id: session.id,
+        subject: Subject::Face(look),
         student_id,
         candidates,
-        reason: doubt.as_str(),
+        reason: doubt.as_str().to_owned(),
         captured_at: sighting.captured_at,
         opened_at: cause.handled_at,
+        resolution: None,
     }
 }
 

@@ -44,6 +44,11 @@ impl Lateness {
         Self(started_at + TimeDelta::seconds(settings.late_after_seconds.into()))
     }
 
+    /// The last moment that is still in time.
+    pub fn limit(self) -> DateTime<Utc> {
+        self.0
+    }
+
     fn status(self, at: DateTime<Utc>) -> AttendanceStatus {
         if at > self.0 { AttendanceStatus::Late } else { AttendanceStatus::Present }
     }
@@ -84,19 +89,14 @@ pub fn absence(ended_at: DateTime<Utc>) -> Mark {
     }
 }
 
-/// What `existing` becomes by `evidence`; `None` when it stays as it is. A scan that is not the earliest evidence is kept
-/// all the same, unless there is an earlier one.
+/// What `existing` becomes by `evidence`, where either kind suffices; `None` when it stays as it is. The earliest scan is
+/// kept whatever the record rests on: a face and a person's word can be taken back.
 pub fn merge(existing: Option<&Mark>, evidence: &Evidence, lateness: Lateness) -> Option<Mark> {
     let new = evidence.mark(lateness);
     let Some(existing) = existing else { return Some(new) };
-    if stands(existing) {
-        return None;
-    }
-    if existing.evidence == Kind::None {
-        return Some(new);
-    }
-    let earlier = if precedence(&new) < precedence(existing) { new } else { *existing };
-    let merged = Mark { scan: existing.scan.into_iter().chain(new.scan).min(), ..earlier };
+    let is_overruled = existing.evidence == Kind::None || precedence(&new) < precedence(existing);
+    let says = if is_overruled && !stands(existing) { new } else { *existing };
+    let merged = Mark { scan: existing.scan.into_iter().chain(new.scan).min(), ..says };
     (merged != *existing).then_some(merged)
 }
 
@@ -112,7 +112,7 @@ pub fn is_settled(existing: &Mark) -> bool {
 
 /// Earlier comes first. Kind and id only decide between two pieces of evidence of the same microsecond, so that even
 /// then the order of arrival does not.
-fn precedence(mark: &Mark) -> (DateTime<Utc>, bool, Option<Uuid>) {
+pub(super) fn precedence(mark: &Mark) -> (DateTime<Utc>, bool, Option<Uuid>) {
     let is_face = mark.evidence == Kind::Face;
     let id = if is_face { mark.sighting_id.map(Uuid::from) } else { mark.scan.map(|scan| scan.scan_id.0) };
     (mark.marked_at, is_face, id)

@@ -3,10 +3,14 @@
 //! A face is compared with the class first: with the templates of those who were in it when the frame was captured. The
 //! rest of the gallery, as the face worker found it, only raises doubt.
 
-use super::evidence::{Basis, Evidence};
+use super::{
+    evidence::{Basis, Evidence},
+    fusion::minute,
+};
 use chrono::{DateTime, Utc};
 use rollcall_schemas::{
     embedding::Embedding,
+    fact::EvidenceRule,
     id::UserId,
     sighting::{Candidate, Face, Thresholds, Verdict},
 };
@@ -161,16 +165,21 @@ pub fn tally(votes: &[Vote], settings: &ClassSettings, span: &Range<DateTime<Utc
     enough.then_some(Evidence { at: earliest.captured_at, basis })
 }
 
-/// Whether `vote` can change nothing any more, whatever else comes: the votes before it are enough by themselves. A camera
-/// that looks at a class for an hour would otherwise leave thousands of votes for each student.
+/// Whether `vote` can change nothing any more, whatever else comes: the votes before it are enough by themselves; those of
+/// its minute, where a face has to be near a scan. A camera that looks at a class for an hour would otherwise leave
+/// thousands of votes for each student.
 pub fn is_redundant(
     vote: &Vote,
     stored: &[Vote],
     settings: &ClassSettings,
     span: &Range<DateTime<Utc>>,
 ) -> bool {
-    let earlier: Vec<Vote> =
-        stored.iter().filter(|other| other.captured_at < vote.captured_at).copied().collect();
+    let stands_for = |other: &&Vote| {
+        let is_near = minute(other.captured_at) == minute(vote.captured_at);
+        other.captured_at < vote.captured_at
+            && (is_near || settings.evidence_rule != EvidenceRule::QrNeedsFace)
+    };
+    let earlier: Vec<Vote> = stored.iter().filter(stands_for).copied().collect();
     tally(&earlier, settings, span).is_some()
 }
 

@@ -2,23 +2,28 @@
 
 use super::{
     evidence::{Basis, Evidence, Lateness, is_settled, merge},
+    fusion::{Gathered, Question, Settled, keeps_scans, settle},
     session,
 };
 use chrono::{DateTime, Utc};
 use rollcall_schemas::{code::Code, id::ScanId};
-use rollcall_store::attendance::{Mark, ScanContext};
+use rollcall_store::attendance::{Mark, ScanContext, ScanMark};
 
 /// What follows from a scan.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct ScanDecision {
     /// What the record says from now on; `None` when it stays as it is.
     pub change: Option<Mark>,
     /// Why the scan is refused, if it is. A refused scan may still move a record to an earlier time.
     pub refusal: Option<Code>,
+    /// The scan, where it is to be kept beside the record.
+    pub kept: Option<ScanMark>,
+    /// What a person should be asked now.
+    pub question: Option<Question>,
 }
 
 /// Decides about the scan `scan_id`, received at `at`, knowing its code and session (`None`: no such code was ever
-/// shown) and what the student's record says.
+/// shown), what the student's record says and, where the class wants more than a scan, what else was gathered.
 ///
 /// The first of these that does not hold is the answer: the code exists, has not expired, its session is open, the
 /// student is in the class, and is not marked yet; each as of `at`.
@@ -26,9 +31,9 @@ pub fn decide_scan(
     scan_id: ScanId,
     at: DateTime<Utc>,
     context: Option<&ScanContext>,
-    existing: Option<&Mark>,
+    (existing, gathered): (Option<&Mark>, &Gathered),
 ) -> ScanDecision {
-    let refuse = |code| ScanDecision { change: None, refusal: Some(code) };
+    let refuse = |code| ScanDecision { refusal: Some(code), ..ScanDecision::default() };
     let Some(context) = context else { return refuse(Code::QrTokenInvalid) };
     if at >= context.expires_at {
         return refuse(Code::QrTokenExpired);
@@ -39,11 +44,18 @@ pub fn decide_scan(
     if !context.enrolled {
         return refuse(Code::NotEnrolled);
     }
-    let evidence = Evidence { at, basis: Basis::Scan(scan_id) };
-    ScanDecision {
-        change: merge(existing, &evidence, Lateness::of(span.start, &context.settings)),
-        refusal: existing.filter(|mark| is_settled(mark)).map(|_| Code::AlreadyMarkedAttendance),
+    let refusal = existing.filter(|mark| is_settled(mark)).map(|_| Code::AlreadyMarkedAttendance);
+    if !keeps_scans(&context.settings) {
+        let evidence = Evidence { at, basis: Basis::Scan(scan_id) };
+        let change = merge(existing, &evidence, Lateness::of(span.start, &context.settings));
+        return ScanDecision { change, refusal, ..ScanDecision::default() };
     }
+    let scan = ScanMark { scanned_at: at, scan_id };
+    let mut gathered = gathered.clone();
+    gathered.scans.push(scan);
+    let Settled { change, question } = settle(existing, &gathered, &context.settings, &context.session);
+    let question = question.filter(|question| question.is_due(&context.session));
+    ScanDecision { change, refusal, kept: Some(scan), question }
 }
 
 impl ScanDecision {
@@ -56,7 +68,7 @@ impl ScanDecision {
     /// What is left of the decision after that; `refusal` is why they refuse the scan, if they do.
     pub fn held_against(self, refusal: Option<Code>) -> Self {
         match refusal.filter(|_| self.is_good()) {
-            Some(code) => Self { change: None, refusal: Some(code) },
+            Some(code) => Self { refusal: Some(code), ..Self::default() },
             None => self,
         }
     }

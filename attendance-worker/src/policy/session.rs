@@ -1,12 +1,8 @@
-//! The life of a session: its states, its span, its codes, and what its end does to records.
+//! The life of a session: its states, its span, its codes. What its end does to records is in `fusion`.
 
-use super::{
-    evidence::{Basis, Evidence, Lateness, absence, merge, stands},
-    face::tally,
-};
 use chrono::{DateTime, TimeDelta, Utc};
 use rollcall_schemas::{fact::SessionState, request::SessionPlan};
-use rollcall_store::{attendance::Mark, classes::ClassSettings, looks::Vote, sessions::Session};
+use rollcall_store::{classes::ClassSettings, sessions::Session};
 use std::ops::Range;
 
 /// How long before its planned beginning a session is announced as pending.
@@ -210,24 +206,4 @@ pub fn following_code(
     let missed = (now - due).num_seconds() / ttl.num_seconds().max(1);
     let skipped = ttl * i32::try_from(missed).unwrap_or(i32::MAX);
     Some(due + skipped..expires_at + skipped + ttl)
-}
-
-/// What a record becomes when its session turns out to have ended at the end of `span`; `None` when it stays as it is.
-/// What was recorded before the end became known may rest on evidence from after it: what is left decides.
-pub fn at_end(
-    existing: &Mark,
-    votes: &[Vote],
-    settings: &ClassSettings,
-    span: &Range<DateTime<Utc>>,
-) -> Option<Mark> {
-    if stands(existing) {
-        return None;
-    }
-    let lateness = Lateness::of(span.start, settings);
-    let scan = existing.scan.filter(|scan| span.contains(&scan.scanned_at));
-    let scan = scan.map(|scan| Evidence { at: scan.scanned_at, basis: Basis::Scan(scan.scan_id) });
-    let evidence = scan.into_iter().chain(tally(votes, settings, span));
-    let mark = evidence
-        .fold(absence(span.end), |mark, evidence| merge(Some(&mark), &evidence, lateness).unwrap_or(mark));
-    (mark != *existing).then_some(mark)
 }

@@ -1,6 +1,7 @@
 //! The rules as tables, and what must hold of them whatever comes in whatever order.
 
 mod face;
+mod fusion;
 mod notify;
 mod order;
 mod protection;
@@ -8,6 +9,8 @@ mod scan;
 mod scenarios;
 mod session;
 mod timetable;
+mod word;
+mod world;
 
 use super::face::Roster;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -83,6 +86,8 @@ fn vote(n: u128, captured_at: DateTime<Utc>, certain: bool) -> Vote {
         captured_at,
         similarity: 0.96,
         certain,
+        camera_id: None,
+        evidence_sequence: None,
     }
 }
 

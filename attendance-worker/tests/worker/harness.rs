@@ -28,9 +28,10 @@ use rollcall_service::{
 };
 use rollcall_store::{
     Pool, Postgres,
-    attendance_views::{self, AttendanceView, ReviewFilter, ReviewView},
+    attendance_views::{self, AttendanceView},
     cameras, classes, enrolments, organisations,
     pages::Page,
+    review_views::{self, ReviewFilter, ReviewView},
     session_views, users,
 };
 use rollcall_test_support::{TestBroker, TestDatabase, eventually, monday_morning, test_clock};
@@ -382,7 +383,7 @@ impl School {
     pub(crate) async fn reviews(&self, session: SessionId) -> Result<Vec<ReviewView>> {
         let mut connection = self.pool.acquire().await?;
         let filter = ReviewFilter { session_id: Some(session), teacher_id: None };
-        Ok(attendance_views::open_reviews(&mut connection, filter, ALL).await?.rows)
+        Ok(review_views::open(&mut connection, filter, ALL).await?.rows)
     }
 
     /// Everything in FACTS.

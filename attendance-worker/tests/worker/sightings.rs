@@ -227,6 +227,8 @@ async fn the_end_counts_every_vote_once_more() -> Result<()> {
             captured_at: at(seconds),
             similarity: 0.96,
             certain: false,
+            camera_id: Some(school.camera),
+            evidence_sequence: None,
         }
     };
     let votes = [10, 20, 30].map(vote);

@@ -1,24 +1,13 @@
 //! The order of arrival does not matter.
 
 use super::{
-    super::{
-        evidence::{Evidence, Lateness, absence, merge},
-        face::{is_redundant, tally},
-        scan::decide_scan,
-        session::{at_end, end, span},
-    },
+    super::evidence::{Basis, Evidence, Lateness, merge},
+    world::{Arrival, World},
     *,
 };
 use proptest::prelude::*;
+use rollcall_schemas::fact::EvidenceRule;
 use std::collections::BTreeMap;
-
-/// What can reach the record of one student.
-#[derive(Clone, Copy, Debug)]
-enum Arrival {
-    Scan { n: u128, seconds: i64 },
-    Look { n: u128, seconds: i64, certain: bool },
-    End { n: u128, seconds: i64 },
-}
 
 fn scans() -> impl Strategy<Value = Arrival> {
     (1u128..50, -100i64..2_000).prop_map(|(n, seconds)| Arrival::Scan { n, seconds })
@@ -33,124 +22,112 @@ fn ends() -> impl Strategy<Value = Arrival> {
     (200u128..210, 1i64..2_000).prop_map(|(n, seconds)| Arrival::End { n, seconds })
 }
 
-/// The worker in small: a session, the votes and the record of one student, changed only by the rules.
-struct World {
-    session: Session,
-    votes: BTreeMap<u128, Vote>,
-    record: Option<Mark>,
+fn seen() -> impl Strategy<Value = Vec<Arrival>> {
+    proptest::collection::vec(prop_oneof![scans(), looks()], 0..12).prop_map(distinct)
 }
 
-impl World {
-    fn new() -> Self {
-        Self { session: session(), votes: BTreeMap::new(), record: None }
-    }
-
-    fn take(&mut self, arrival: Arrival) {
-        match arrival {
-            Arrival::Scan { n, seconds } => {
-                let context = ScanContext { session: self.session, ..context() };
-                let decision = decide_scan(scan_id(n), at(seconds), Some(&context), self.record.as_ref());
-                self.record = decision.change.or(self.record);
-            }
-            Arrival::Look { n, seconds, certain } => {
-                let span = span(&self.session).unwrap();
-                let vote = vote(n, at(seconds), certain);
-                if is_redundant(&vote, &self.votes(), &settings(), &span) {
-                    return;
-                }
-                self.votes.entry(n).or_insert(vote);
-                if let Some(evidence) = tally(&self.votes(), &settings(), &span) {
-                    let lateness = Lateness::of(span.start, &settings());
-                    self.record = merge(self.record.as_ref(), &evidence, lateness).or(self.record);
-                }
-            }
-            Arrival::End { seconds, .. } => {
-                let Ok(ended_at) = end(&self.session, at(seconds)) else { return };
-                let state = SessionState::Completed;
-                self.session = Session { state, ended_at: Some(ended_at), ..self.session };
-                let span = span(&self.session).unwrap();
-                self.record = match self.record {
-                    None => Some(absence(span.end)),
-                    Some(mark) => at_end(&mark, &self.votes(), &settings(), &span).or(Some(mark)),
-                };
-            }
-        }
-    }
-
-    fn votes(&self) -> Vec<Vote> {
-        self.votes.values().copied().collect()
-    }
+fn seen_and_ended() -> impl Strategy<Value = Vec<Arrival>> {
+    (proptest::collection::vec(prop_oneof![scans(), looks()], 0..12), proptest::collection::vec(ends(), 1..3))
+        .prop_map(|(evidence, ends)| distinct([evidence, ends].concat()))
 }
 
-fn after(arrivals: &[Arrival]) -> Option<Mark> {
-    let mut world = World::new();
-    arrivals.iter().for_each(|arrival| world.take(*arrival));
-    world.record
+/// Every rule; a face near a scan is one within few minutes, as sessions here are short.
+fn rules() -> impl Strategy<Value = ClassSettings> {
+    (proptest::sample::select(EvidenceRule::ALL), 0i32..4, proptest::bool::ANY).prop_map(
+        |(evidence_rule, face_within_minutes, certain_is_enough)| ClassSettings {
+            evidence_rule,
+            face_within_minutes,
+            certain_is_enough,
+            votes_wanted: 2,
+            ..settings()
+        },
+    )
 }
 
 /// Scans and looks keep what they say when they come twice: one id, one time.
 fn distinct(arrivals: Vec<Arrival>) -> Vec<Arrival> {
-    let by_id: BTreeMap<_, _> = arrivals
-        .into_iter()
-        .map(|arrival| match arrival {
-            Arrival::Scan { n, .. } | Arrival::Look { n, .. } | Arrival::End { n, .. } => (n, arrival),
-        })
-        .collect();
+    let id = |arrival: &Arrival| match arrival {
+        Arrival::Scan { n, .. } | Arrival::Look { n, .. } | Arrival::End { n, .. } => *n,
+        Arrival::Reopen { .. } | Arrival::Say { .. } | Arrival::TakeBack => 0,
+    };
+    let by_id: BTreeMap<_, _> = arrivals.iter().map(|arrival| (id(arrival), *arrival)).collect();
     by_id.into_values().collect()
+}
+
+fn shuffled(
+    arrivals: impl Strategy<Value = Vec<Arrival>>,
+) -> impl Strategy<Value = (Vec<Arrival>, Vec<Arrival>)> {
+    arrivals.prop_flat_map(|arrivals| (Just(arrivals.clone()), Just(arrivals).prop_shuffle()))
 }
 
 proptest! {
     #[test]
-    fn any_order_of_the_same_evidence_gives_the_same_record(
-        (one, other) in proptest::collection::vec(prop_oneof![scans(), looks()], 0..12)
-            .prop_map(distinct)
-            .prop_flat_map(|arrivals| (Just(arrivals.clone()), Just(arrivals).prop_shuffle())),
-    ) {
-        prop_assert_eq!(after(&one), after(&other));
+    fn any_order_of_the_same_evidence_gives_the_same_record(rule in rules(), (one, other) in shuffled(seen())) {
+        prop_assert_eq!(World::after(rule, &one).says(), World::after(rule, &other).says());
     }
 
     #[test]
     fn the_session_may_end_once_or_twice_at_any_place_among_scans_and_looks(
-        (one, other) in (
-            proptest::collection::vec(prop_oneof![scans(), looks()], 0..12),
-            proptest::collection::vec(ends(), 1..3),
-        )
-            .prop_map(|(evidence, ends)| distinct([evidence, ends].concat()))
-            .prop_flat_map(|arrivals| (Just(arrivals.clone()), Just(arrivals).prop_shuffle())),
+        rule in rules(),
+        (one, other) in shuffled(seen_and_ended()),
     ) {
-        prop_assert_eq!(after(&one), after(&other));
+        let (one, other) = (World::after(rule, &one), World::after(rule, &other));
+        prop_assert_eq!(one.says(), other.says());
+        prop_assert_eq!(one.open_question().is_some(), other.open_question().is_some());
     }
 
     #[test]
-    fn the_same_evidence_again_changes_nothing(
-        arrivals in proptest::collection::vec(prop_oneof![scans(), looks()], 0..12).prop_map(distinct),
-    ) {
+    fn the_same_evidence_again_changes_nothing(rule in rules(), arrivals in seen()) {
         let twice: Vec<_> = arrivals.iter().chain(&arrivals).copied().collect();
-        prop_assert_eq!(after(&arrivals), after(&twice));
+        prop_assert_eq!(World::after(rule, &arrivals).says(), World::after(rule, &twice).says());
     }
 
     #[test]
-    fn a_mark_lies_within_the_session(
-        arrivals in proptest::collection::vec(prop_oneof![scans(), looks()], 0..12).prop_map(distinct),
-        end in 1i64..2_000,
-    ) {
+    fn a_mark_lies_within_the_session(rule in rules(), arrivals in seen(), end in 1i64..2_000) {
         let ended: Vec<_> = arrivals.into_iter().chain([Arrival::End { n: 200, seconds: end }]).collect();
-        let mark = after(&ended).unwrap();
+        let mark = World::after(rule, &ended).says().unwrap();
         let there = matches!(mark.status, AttendanceStatus::Present | AttendanceStatus::Late);
         prop_assert_eq!(there, (at(0)..at(end)).contains(&mark.marked_at));
     }
 
     #[test]
-    fn an_excused_student_stays_excused(arrivals in proptest::collection::vec(prop_oneof![scans(), looks()], 0..12)) {
-        let excused = mark(AttendanceStatus::Excused, at(0), Kind::None);
-        let mut world = World { record: Some(excused), ..World::new() };
-        arrivals.into_iter().for_each(|arrival| world.take(arrival));
-        prop_assert_eq!(world.record, Some(excused));
+    fn nobody_is_asked_about_who_is_known_to_be_there(rule in rules(), arrivals in seen_and_ended()) {
+        let world = World::after(rule, &arrivals);
+        let status = world.says().map(|mark| mark.status);
+        prop_assert!(world.open_question().is_none() || status == Some(AttendanceStatus::Absent));
+    }
+
+    #[test]
+    fn a_person_s_word_stands(
+        rule in rules(),
+        arrivals in seen_and_ended(),
+        status in proptest::sample::select(AttendanceStatus::ALL),
+    ) {
+        let word = Arrival::Say { status, seconds: 7 };
+        let spoken: Vec<_> = [word].into_iter().chain(arrivals).collect();
+        let says = World::after(rule, &spoken).record.map(|mark| (mark.status, mark.marked_at, mark.evidence));
+        prop_assert_eq!(says, Some((status, at(7), Kind::Manual)));
+    }
+
+    #[test]
+    fn a_word_that_is_taken_back_leaves_nothing_behind(
+        rule in rules(),
+        arrivals in seen_and_ended(),
+        (first, second) in (0usize..14, 0usize..14),
+        status in proptest::sample::select(AttendanceStatus::ALL),
+    ) {
+        let (from, to) = (first.min(second).min(arrivals.len()), first.max(second).min(arrivals.len()));
+        let mut spoken = arrivals.clone();
+        spoken.insert(to, Arrival::TakeBack);
+        spoken.insert(from, Arrival::Say { status, seconds: 7 });
+        let (silent, spoken) = (World::after(rule, &arrivals), World::after(rule, &spoken));
+        prop_assert_eq!(silent.says(), spoken.says());
+        prop_assert_eq!(silent.open_question().is_some(), spoken.open_question().is_some());
     }
 
     #[test]
     fn evidence_of_the_same_instant_is_ordered(one in 1u128..50, other in 1u128..50) {
-        let evidence = |n| Evidence { at: at(5), basis: super::super::evidence::Basis::Scan(scan_id(n)) };
+        let evidence = |n| Evidence { at: at(5), basis: Basis::Scan(scan_id(n)) };
         let lateness = Lateness::of(at(0), &settings());
         let first = evidence(one).mark(lateness);
         let second = evidence(other).mark(lateness);

@@ -4,8 +4,9 @@
 use super::{
     super::{
         evidence::absence,
+        fusion::{Gathered, settle},
         scan::decide_scan,
-        session::{at_end, code_ttl, end, following_code, span},
+        session::{code_ttl, end, following_code},
     },
     *,
 };
@@ -126,7 +127,8 @@ impl Story {
                 enrolled: self.is_member(scanned),
                 protected: false,
             };
-            let decision = decide_scan(scan_id(number as u128), scanned, Some(&context), record.as_ref());
+            let known = (record.as_ref(), &Gathered::default());
+            let decision = decide_scan(scan_id(number as u128), scanned, Some(&context), known);
             record = decision.change.or(record);
             let status = record.map(|mark: Mark| mark.status);
             answers.push(decision.refusal.map_or_else(|| Ok(status.unwrap()), Err));
@@ -135,9 +137,11 @@ impl Story {
 
         let ended_at = end(&open, self.closed.map_or(ends_at, time)).unwrap();
         let closed = Session { state: SessionState::Completed, ended_at: Some(ended_at), ..open };
-        let span = span(&closed).unwrap();
         let record = match record {
-            Some(mark) => at_end(&mark, &[], &settings, &span).or(Some(mark)),
+            Some(mark) => {
+                let gathered = Gathered { scans: mark.scan.into_iter().collect(), votes: Vec::new() };
+                settle(Some(&mark), &gathered, &settings, &closed).change.or(Some(mark))
+            }
             None => self.is_member(ended_at).then(|| absence(ended_at)),
         };
         let expected = self.record.map(|(status, at)| (status, time(at)));
@@ -172,7 +176,8 @@ fn codes_follow_each_other_with_two_seconds_in_which_both_are_good() {
                     session: open,
                     ..context()
                 };
-                decide_scan(scan_id(1), moment, Some(&context), None).refusal.is_none()
+                let known = (None, &Gathered::default());
+                decide_scan(scan_id(1), moment, Some(&context), known).refusal.is_none()
             };
             assert_eq!((good(&code), good(&next)), (old_is_good, true), "{moment}");
         }

@@ -1,7 +1,7 @@
 use super::{
     super::session::{
-        CODE_OVERLAP, IllegalMove, Move, NotReopened, at_end, check_plan, code_ttl, end, following_code,
-        next_state, reopen, rotate, span, start,
+        CODE_OVERLAP, IllegalMove, Move, NotReopened, check_plan, code_ttl, end, following_code, next_state,
+        reopen, rotate, span, start,
     },
     *,
 };
@@ -118,36 +118,6 @@ fn a_code_lasts_as_long_as_the_session_says_or_else_its_class() {
     let settings = ClassSettings { qr_ttl_seconds: 100, ..settings() };
     assert_eq!(code_ttl(None, &settings), TimeDelta::seconds(100));
     assert_eq!(code_ttl(Some(15), &settings), TimeDelta::seconds(15));
-}
-
-#[test]
-fn the_end_takes_back_what_rests_on_evidence_from_after_it() {
-    let span = at(0)..at(100);
-    let absent = mark(AttendanceStatus::Absent, at(100), Kind::None);
-    let qr = |seconds| scanned(AttendanceStatus::Present, 1, at(seconds));
-    assert_eq!(at_end(&qr(99), &[], &settings(), &span), None);
-    assert_eq!(at_end(&qr(100), &[], &settings(), &span), Some(absent));
-    for (status, evidence) in
-        [(AttendanceStatus::Present, Kind::Manual), (AttendanceStatus::Excused, Kind::None)]
-    {
-        assert_eq!(at_end(&mark(status, at(100), evidence), &[], &settings(), &span), None);
-    }
-    // Recorded by three votes of which the last turns out to have come too late.
-    let votes = [vote(1, at(90), false), vote(2, at(95), false), vote(3, at(101), false)];
-    let by_face = Mark {
-        sighting_id: Some(votes[0].sighting_id),
-        similarity: Some(votes[0].similarity),
-        ..mark(AttendanceStatus::Present, at(90), Kind::Face)
-    };
-    assert_eq!(at_end(&by_face, &votes, &settings(), &span), Some(absent));
-    let two_wanted = ClassSettings { votes_wanted: 2, ..settings() };
-    assert_eq!(at_end(&by_face, &votes, &two_wanted, &span), None);
-    // What is left of it is the scan that came later than the face.
-    let with_scan = Mark { scan: qr(95).scan, ..by_face };
-    assert_eq!(at_end(&with_scan, &votes, &settings(), &span), Some(qr(95)));
-    // Who was absent is absent from the new end on.
-    let absent_later = mark(AttendanceStatus::Absent, at(200), Kind::None);
-    assert_eq!(at_end(&absent_later, &[], &settings(), &span), Some(absent));
 }
 
 #[test]

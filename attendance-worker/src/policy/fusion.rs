@@ -1,0 +1,191 @@
+//! What everything that machines saw of one student amounts to, by the rule of the class.
+//!
+//! A function of the whole set, so the order in which evidence arrives cannot matter. What counts is what happened within
+//! the session; a face counts once its votes are enough ([`tally`]). The table stands in `docs/ATTENDANCE.md`.
+
+use super::{
+    evidence::{Basis, Evidence, Lateness, absence, merge, precedence, stands},
+    face::tally,
+    session::span,
+};
+use chrono::{DateTime, Utc};
+use rollcall_schemas::fact::EvidenceRule;
+use rollcall_store::{
+    attendance::{Mark, ScanMark},
+    classes::ClassSettings,
+    looks::Vote,
+    sessions::Session,
+};
+use std::ops::Range;
+
+/// What machines saw of one student in one session.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Gathered {
+    /// Good scans.
+    pub scans: Vec<ScanMark>,
+    /// Confident looks.
+    pub votes: Vec<Vote>,
+}
+
+/// What follows from it.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Decision {
+    /// What a record says that rests on it; `None` when it is not enough.
+    pub mark: Option<Mark>,
+    /// What a person should be asked.
+    pub question: Option<Question>,
+}
+
+/// What a person should be asked about evidence that is not enough by itself.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Question {
+    /// Was the student there, who scanned and whose face was not seen?
+    NoFace(ScanMark),
+    /// Was the student there, who was seen and did not scan? The earliest look.
+    NoScan(Vote),
+}
+
+impl Question {
+    /// The name in the database and in API answers.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Question::NoFace(_) => "no_face",
+            Question::NoScan(_) => "no_scan",
+        }
+    }
+
+    /// When what it is about happened.
+    pub fn at(self) -> DateTime<Utc> {
+        match self {
+            Question::NoFace(scan) => scan.scanned_at,
+            Question::NoScan(vote) => vote.captured_at,
+        }
+    }
+
+    /// Whether it is time to ask. A face that is missing may still be seen while the session lasts; everybody would be
+    /// asked about who scans at the door.
+    pub fn is_due(self, session: &Session) -> bool {
+        match self {
+            Question::NoFace(_) => session.ended_at.is_some(),
+            Question::NoScan(_) => true,
+        }
+    }
+}
+
+/// Whether a class of these rules needs every scan, not only the earliest.
+pub fn keeps_scans(settings: &ClassSettings) -> bool {
+    settings.evidence_rule != EvidenceRule::Either
+}
+
+/// Decides by the rule of `settings` about what was gathered within `span`.
+pub fn decide(gathered: &Gathered, settings: &ClassSettings, span: &Range<DateTime<Utc>>) -> Decision {
+    let lateness = Lateness::of(span.start, settings);
+    let mut scans: Vec<ScanMark> =
+        gathered.scans.iter().copied().filter(|scan| span.contains(&scan.scanned_at)).collect();
+    scans.sort_unstable();
+    let scan = scans.first().copied().map(scanned);
+    let face = tally(&gathered.votes, settings, span);
+    let certainly = |mark| Decision { mark, question: None };
+    match settings.evidence_rule {
+        EvidenceRule::Either => certainly(earlier(scan, face, lateness)),
+        EvidenceRule::Both => certainly(scan.zip(face).map(|(scan, face)| later(&scan, &face, lateness))),
+        EvidenceRule::FaceProposes if scan.is_some() => certainly(earlier(scan, face, lateness)),
+        EvidenceRule::FaceProposes => {
+            let vote = face.and_then(|face| vote_of(&face, &gathered.votes));
+            Decision { mark: None, question: vote.map(Question::NoScan) }
+        }
+        EvidenceRule::QrNeedsFace => {
+            let confirmed = |scan: &ScanMark| {
+                let near = near(*scan, &gathered.votes, settings.face_within_minutes);
+                let face = tally(&near, settings, span)?.mark(lateness);
+                let Mark { sighting_id, similarity, .. } = face;
+                Some(Mark { sighting_id, similarity, ..scanned(*scan).mark(lateness) })
+            };
+            let mark = scans.iter().find_map(confirmed);
+            let unconfirmed = scans.first().copied().filter(|_| mark.is_none());
+            Decision { mark, question: unconfirmed.map(Question::NoFace) }
+        }
+    }
+}
+
+fn scanned(scan: ScanMark) -> Evidence {
+    Evidence { at: scan.scanned_at, basis: Basis::Scan(scan.scan_id) }
+}
+
+/// Either suffices: from the earlier of the two.
+fn earlier(scan: Option<Evidence>, face: Option<Evidence>, lateness: Lateness) -> Option<Mark> {
+    let add = |mark: Option<Mark>, evidence| merge(mark.as_ref(), &evidence, lateness).or(mark);
+    scan.into_iter().chain(face).fold(None, add)
+}
+
+/// Both are needed: from the later of the two on, they are there.
+fn later(scan: &Evidence, face: &Evidence, lateness: Lateness) -> Mark {
+    let (scan, face) = (scan.mark(lateness), face.mark(lateness));
+    let later = if precedence(&scan) < precedence(&face) { face } else { scan };
+    Mark { scan: scan.scan, sighting_id: face.sighting_id, similarity: face.similarity, ..later }
+}
+
+/// The votes within so many minutes of a scan.
+///
+/// Minutes of the clock, so that looks of one minute stand for each other and not all of them need be kept.
+fn near(scan: ScanMark, votes: &[Vote], within_minutes: i32) -> Vec<Vote> {
+    let scanned = minute(scan.scanned_at);
+    let is_near = |vote: &&Vote| (minute(vote.captured_at) - scanned).abs() <= i64::from(within_minutes);
+    votes.iter().filter(is_near).copied().collect()
+}
+
+/// The minute of the clock, from the epoch.
+pub(super) fn minute(at: DateTime<Utc>) -> i64 {
+    at.timestamp().div_euclid(60)
+}
+
+/// The vote that a tally named.
+fn vote_of(face: &Evidence, votes: &[Vote]) -> Option<Vote> {
+    let named = |vote: &&Vote| match face.basis {
+        Basis::Face { sighting_id, .. } => vote.sighting_id == sighting_id,
+        Basis::Scan(_) => false,
+    };
+    votes.iter().find(named).copied()
+}
+
+/// What becomes of a record.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Settled {
+    /// What it says from now on; `None` when it stays as it is.
+    pub change: Option<Mark>,
+    /// What a person should be asked, once it is due; `None` when a question that was put has no object any more.
+    pub question: Option<Question>,
+}
+
+/// Brings a record in line with what was gathered. A person's word stands. Where the evidence of a record does not count,
+/// or no longer counts because the session turns out to have ended before it, the student is absent; what was scanned
+/// stays with the record.
+pub fn settle(
+    existing: Option<&Mark>,
+    gathered: &Gathered,
+    settings: &ClassSettings,
+    session: &Session,
+) -> Settled {
+    let Some(span) = span(session) else { return Settled::default() };
+    if existing.is_some_and(stands) {
+        return Settled::default();
+    }
+    let Decision { mark, question } = decide(gathered, settings, &span);
+    let says = mark.or_else(|| existing.map(|_| absence(span.end)));
+    let kept = existing.and_then(|mark| mark.scan);
+    let says = says.map(|mark| Mark { scan: mark.scan.or(kept), ..mark });
+    Settled { change: says.filter(|mark| existing != Some(mark)), question }
+}
+
+/// What a record says once the word on it is taken back: what machines saw, or that nobody saw anything.
+pub fn unsaid(
+    existing: &Mark,
+    gathered: &Gathered,
+    settings: &ClassSettings,
+    session: &Session,
+) -> (Mark, Option<Question>) {
+    let ends_at = session.ended_at.unwrap_or(session.ends_at);
+    let nothing = Mark { scan: existing.scan, ..absence(ends_at) };
+    let Settled { change, question } = settle(Some(&nothing), gathered, settings, session);
+    (change.unwrap_or(nothing), question)
+}

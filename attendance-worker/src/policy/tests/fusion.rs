@@ -1,0 +1,172 @@
+//! The table of `docs/ATTENDANCE.md`, row by row, and what the end of a session does to records.
+
+use super::{
+    super::fusion::{Decision, Gathered, Question, decide, settle},
+    *,
+};
+use rollcall_schemas::fact::EvidenceRule::{self, *};
+
+fn by(evidence_rule: EvidenceRule) -> ClassSettings {
+    ClassSettings { evidence_rule, face_within_minutes: 10, ..settings() }
+}
+
+fn gathered(scan: Option<i64>, face: Option<i64>) -> Gathered {
+    let scan = scan.map(|seconds| ScanMark { scanned_at: at(seconds), scan_id: scan_id(1) });
+    let vote = face.map(|seconds| vote(2, at(seconds), true));
+    Gathered { scans: scan.into_iter().collect(), votes: vote.into_iter().collect() }
+}
+
+/// What a rule makes of evidence: a record from some second on, by some kind, or a question, or nothing.
+#[derive(Debug, PartialEq)]
+enum Makes {
+    Record(i64, Kind),
+    Question(&'static str),
+    Nothing,
+}
+
+fn made(gathered: &Gathered, settings: &ClassSettings) -> Makes {
+    let Decision { mark, question } = decide(gathered, settings, &(at(0)..at(3_600)));
+    match (mark, question) {
+        (Some(mark), None) => Makes::Record((mark.marked_at - at(0)).num_seconds(), mark.evidence),
+        (None, Some(question)) => Makes::Question(question.as_str()),
+        (None, None) => Makes::Nothing,
+        both => panic!("{both:?}"),
+    }
+}
+
+#[test]
+fn the_table_of_the_rules() {
+    use Makes::{Nothing, Question as Q, Record};
+    let (qr, face) = (|seconds| Record(seconds, Kind::Qr), |seconds| Record(seconds, Kind::Face));
+    let rules = [Either, Both, QrNeedsFace, FaceProposes];
+    let rows = [
+        ("nothing", (None, None), [Nothing, Nothing, Nothing, Nothing]),
+        ("a scan", (Some(30), None), [qr(30), Nothing, Q("no_face"), qr(30)]),
+        ("a face", (None, Some(30)), [face(30), Nothing, Nothing, Q("no_scan")]),
+        ("a scan, then a face near it", (Some(30), Some(90)), [qr(30), face(90), qr(30), qr(30)]),
+        ("a face, then a scan near it", (Some(90), Some(30)), [face(30), qr(90), qr(90), face(30)]),
+        ("a scan, then a face far from it", (Some(30), Some(900)), [qr(30), face(900), Q("no_face"), qr(30)]),
+        (
+            "a face, then a scan far from it",
+            (Some(900), Some(30)),
+            [face(30), qr(900), Q("no_face"), face(30)],
+        ),
+        ("a scan after the end", (Some(3_600), None), [Nothing, Nothing, Nothing, Nothing]),
+        ("a face before the beginning", (None, Some(-1)), [Nothing, Nothing, Nothing, Nothing]),
+        ("a scan and a face after the end", (Some(30), Some(3_600)), [qr(30), Nothing, Q("no_face"), qr(30)]),
+        (
+            "a face and a scan after the end",
+            (Some(3_600), Some(30)),
+            [face(30), Nothing, Nothing, Q("no_scan")],
+        ),
+    ];
+    for (name, (scan, face), makes) in rows {
+        for (rule, makes) in rules.into_iter().zip(makes) {
+            assert_eq!(made(&gathered(scan, face), &by(rule)), makes, "{name}, {rule}");
+        }
+    }
+}
+
+#[test]
+fn a_record_by_both_names_both() {
+    for (scan, face) in [(30, 90), (90, 30)] {
+        let mark = decide(&gathered(Some(scan), Some(face)), &by(Both), &(at(0)..at(3_600))).mark.unwrap();
+        assert_eq!(mark.scan.map(|scan| scan.scanned_at), Some(at(scan)));
+        assert_eq!((mark.sighting_id.is_some(), mark.similarity), (true, Some(0.96)));
+    }
+}
+
+#[test]
+fn near_is_measured_in_minutes_of_the_clock() {
+    // The session begins 20 seconds after a full minute.
+    assert_eq!(at(0).timestamp() % 60, 20);
+    let within = |minutes| ClassSettings { face_within_minutes: minutes, ..by(QrNeedsFace) };
+    let rows = [
+        ("the same minute", 0, 40, 99, true),
+        ("the next minute", 0, 40, 100, false),
+        ("the minute before", 0, 40, 39, false),
+        ("one minute later, at its beginning", 1, 40, 100, true),
+        ("one minute later, at its end", 1, 40, 159, true),
+        ("two minutes later", 1, 40, 160, false),
+        ("one minute earlier, at its beginning", 1, 100, 40, true),
+        ("two minutes earlier", 1, 100, 39, false),
+    ];
+    for (name, minutes, scan, face, is_near) in rows {
+        let made = made(&gathered(Some(scan), Some(face)), &within(minutes));
+        assert_eq!(made == Makes::Record(scan, Kind::Qr), is_near, "{name}: {made:?}");
+    }
+}
+
+#[test]
+fn the_earliest_scan_that_a_face_confirms_counts() {
+    let scans = [30, 1_800, 2_400]
+        .map(|seconds| ScanMark { scanned_at: at(seconds), scan_id: scan_id(seconds.unsigned_abs().into()) });
+    let gathered = Gathered { scans: scans.into(), votes: vec![vote(1, at(2_000), true)] };
+    assert_eq!(made(&gathered, &by(QrNeedsFace)), Makes::Record(1_800, Kind::Qr));
+}
+
+#[test]
+fn votes_near_a_scan_must_be_enough_by_themselves() {
+    let careful = ClassSettings { certain_is_enough: false, votes_wanted: 2, ..by(QrNeedsFace) };
+    let scans = gathered(Some(1_800), None).scans;
+    let seen = |seconds: [i64; 2]| Gathered {
+        scans: scans.clone(),
+        votes: seconds.map(|seconds| vote(seconds.unsigned_abs().into(), at(seconds), false)).into(),
+    };
+    assert_eq!(made(&seen([30, 1_800]), &careful), Makes::Question("no_face"));
+    assert_eq!(made(&seen([1_700, 1_800]), &careful), Makes::Record(1_800, Kind::Qr));
+}
+
+#[test]
+fn a_missing_face_is_asked_about_at_the_end_and_a_missing_scan_at_once() {
+    let ended = Session { state: SessionState::Completed, ended_at: Some(at(3_600)), ..session() };
+    let asked = |rule, scan, face, session| {
+        let question = settle(None, &gathered(scan, face), &by(rule), &session).question;
+        question.filter(|question| question.is_due(&session)).map(Question::as_str)
+    };
+    assert_eq!(asked(QrNeedsFace, Some(30), None, session()), None);
+    assert_eq!(asked(QrNeedsFace, Some(30), None, ended), Some("no_face"));
+    assert_eq!(asked(FaceProposes, None, Some(30), session()), Some("no_scan"));
+}
+
+#[test]
+fn what_a_person_said_is_neither_changed_nor_asked_about() {
+    let ended = Session { state: SessionState::Completed, ended_at: Some(at(100)), ..session() };
+    for status in AttendanceStatus::ALL.iter().copied() {
+        let word = mark(status, at(50), Kind::Manual);
+        for rule in EvidenceRule::ALL.iter().copied() {
+            let settled = settle(Some(&word), &gathered(Some(10), None), &by(rule), &ended);
+            assert_eq!((settled.change, settled.question), (None, None), "{status} by {rule}");
+        }
+    }
+}
+
+#[test]
+fn the_end_takes_back_what_rests_on_evidence_from_after_it() {
+    let ended = Session { state: SessionState::Completed, ended_at: Some(at(100)), ..session() };
+    let absent = mark(AttendanceStatus::Absent, at(100), Kind::None);
+    let qr = |seconds| scanned(AttendanceStatus::Present, 1, at(seconds));
+    let at_end = |existing: &Mark, votes: &[Vote], settings: &ClassSettings| {
+        let gathered = Gathered { scans: existing.scan.into_iter().collect(), votes: votes.to_vec() };
+        settle(Some(existing), &gathered, settings, &ended).change
+    };
+    assert_eq!(at_end(&qr(99), &[], &settings()), None);
+    let taken_back = Mark { scan: qr(100).scan, ..absent };
+    assert_eq!(at_end(&qr(100), &[], &settings()), Some(taken_back), "the scan stays with the record");
+    // Recorded by three votes of which the last turns out to have come too late.
+    let votes = [vote(1, at(90), false), vote(2, at(95), false), vote(3, at(101), false)];
+    let by_face = Mark {
+        sighting_id: Some(votes[0].sighting_id),
+        similarity: Some(votes[0].similarity),
+        ..mark(AttendanceStatus::Present, at(90), Kind::Face)
+    };
+    assert_eq!(at_end(&by_face, &votes, &settings()), Some(absent));
+    let two_wanted = ClassSettings { votes_wanted: 2, ..settings() };
+    assert_eq!(at_end(&by_face, &votes, &two_wanted), None);
+    // What is left of it is the scan that came later than the face.
+    let with_scan = Mark { scan: qr(95).scan, ..by_face };
+    assert_eq!(at_end(&with_scan, &votes, &settings()), Some(qr(95)));
+    // Who was absent is absent from the new end on.
+    let absent_later = mark(AttendanceStatus::Absent, at(200), Kind::None);
+    assert_eq!(at_end(&absent_later, &[], &settings()), Some(absent));
+}
