@@ -16,12 +16,12 @@ use axum::{
 use http::{HeaderValue, Method, StatusCode, header::ALLOW};
 use rollcall_schemas::{
     access::{Audited, Grant, Ownership, Rule, Who},
-    id::{ClassId, SessionId, UserId},
+    id::{AttendanceId, ClassId, ReviewId, SessionId, UserId},
     role::Role::{self, Admin, Operator, Student, Teacher},
     scope::Scope::{AttendanceRead, ClassesRead, CodesRead, EventsRead, PeopleRead, PeopleWrite},
 };
 use rollcall_service::{auth::Principal, http::Problem, limits::Authenticated};
-use rollcall_store::{PgConnection, classes, enrolments, session_views};
+use rollcall_store::{PgConnection, attendance_views, classes, enrolments, review_views, session_views};
 use std::{ops::DerefMut, str::FromStr};
 
 const EVERYBODY: Who = Who::Users(&Role::ALL);
@@ -148,7 +148,18 @@ pub const RULES: &[Rule] = &[
     rule("GET",    "/api/v1/settings/holidays",                 EVERYBODY,                   Ownership::Any),
     rule("POST",   "/api/v1/settings/holidays",                 STAFF,                       Ownership::Any),
     rule("DELETE", "/api/v1/settings/holidays/{id}",            STAFF,                       Ownership::Any),
+    rule("GET",    "/api/v1/user/attendance",                   Who::Users(&[Student]),      Ownership::Narrowed),
+    rule("POST",   "/api/v1/attendance/manual",                 STAFF_AND_TEACHERS,          Ownership::Narrowed).asked(),
+    rule("PUT",    "/api/v1/attendance/{id}",                   STAFF_AND_TEACHERS,          Ownership::Record("id")),
+    rule("POST",   "/api/v1/attendance/{id}/excuse",            STAFF_AND_TEACHERS,          Ownership::Record("id")).asked(),
+    rule("POST",   "/api/v1/attendance/{id}/withdraw",          STAFF_AND_TEACHERS,          Ownership::Record("id")).asked(),
+    rule("GET",    "/api/v1/attendance/{id}/history",           EVERYBODY,                   Ownership::Record("id")).or_key(AttendanceRead),
     rule("GET",    "/api/v1/reviews",                           STAFF_AND_TEACHERS,          Ownership::Narrowed).audited(Audited::BiometricRead),
+    rule("GET",    "/api/v1/reviews/{id}",                      STAFF_AND_TEACHERS,          Ownership::Review("id")).audited(Audited::BiometricRead),
+    rule("GET",    "/api/v1/reviews/{id}/face",                 STAFF_AND_TEACHERS,          Ownership::Review("id")).audited(Audited::BiometricRead),
+    rule("POST",   "/api/v1/reviews/{id}/accept",               STAFF_AND_TEACHERS,          Ownership::Review("id")).asked(),
+    rule("POST",   "/api/v1/reviews/{id}/reject",               STAFF_AND_TEACHERS,          Ownership::Review("id")).asked(),
+    rule("POST",   "/api/v1/reviews/{id}/reassign",             STAFF_AND_TEACHERS,          Ownership::Review("id")).asked(),
     rule("GET",    "/api/v1/events",                            EVERYBODY,                   Ownership::Narrowed).or_key(EventsRead),
     rule("GET",    "/api/v1/requests/{id}",                     EVERYBODY,                   Ownership::Narrowed),
 
@@ -284,6 +295,24 @@ async fn check_ownership(
             let session =
                 session_views::find(&mut db, session).await?.ok_or_else(|| Problem::not_found("session"))?;
             owns_class(&mut db, caller, session.class_id).await
+        }
+        Ownership::Record(name) => {
+            let record: AttendanceId = parameter(parameters, name)?;
+            let mut db = api.connection().await?;
+            let record =
+                attendance_views::find(&mut db, record).await?.ok_or_else(|| Problem::not_found("record"))?;
+            match caller.role() {
+                Student if record.student_id == caller.id() => Ok(()),
+                Student => Err(Problem::forbidden("this record is not yours to see").into()),
+                _ => owns_class(&mut db, caller, record.class_id).await,
+            }
+        }
+        Ownership::Review(name) => {
+            let review: ReviewId = parameter(parameters, name)?;
+            let mut db = api.connection().await?;
+            let review =
+                review_views::find(&mut db, review).await?.ok_or_else(|| Problem::not_found("review"))?;
+            owns_class(&mut db, caller, review.class_id).await
         }
         Ownership::Person(name) => {
             let person: UserId = parameter(parameters, name)?;

@@ -132,6 +132,8 @@ fn describe_callers(operation: &mut Operation, rule: &Rule) {
     let own = match rule.ownership {
         Ownership::Any => "",
         Ownership::Class(_) | Ownership::Session(_) => " Teachers and students: of their own classes.",
+        Ownership::Record(_) => " Teachers: in their own classes. Students: their own.",
+        Ownership::Review(_) => " Teachers: in their own classes.",
         Ownership::Person(_) => " Teachers: students of their own classes. Students: themselves.",
         Ownership::Camera(_) => " Cameras: themselves.",
         Ownership::Narrowed => " Narrowed to what the caller may see and do.",

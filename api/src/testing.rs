@@ -7,12 +7,13 @@ use rollcall_attendance_worker::{AttendanceConfig, Deps};
 use rollcall_bus::{Bus, ConsumerSpec, Delivery, HandleError, Handler, Message};
 use rollcall_ingest::{IngestConfig, IngestDeps};
 use rollcall_schemas::{
-    fact::Fact,
-    header::{HeaderSource, REQUEST_ID},
-    id::{CameraId, ClassId, EnrolmentId, RequestId, SessionId, UserId},
+    fact::{AttendanceStatus, Evidence, Fact},
+    header::{HeaderSource, REQUEST_ID, SIGHTING_ID},
+    id::{AttendanceId, CameraId, ClassId, EnrolmentId, RequestId, ReviewId, SessionId, SightingId, UserId},
     outcome::{Outcome, OutcomeResult},
     request::SessionPlan,
     role::Role,
+    sighting::Candidate,
     subject::{self, RequestKind, Stream},
 };
 use rollcall_service::{
@@ -28,8 +29,11 @@ use rollcall_service::{
 };
 use rollcall_store::{
     Pool, Postgres,
+    attendance::{self, Mark, Origin, Record},
     classes::{self, NewClass},
-    enrolments, sessions,
+    enrolments,
+    reviews::{self, Look, Review, Subject},
+    sessions,
     users::{self, NewUser},
 };
 use rollcall_test_support::{Client, TestBroker, TestDatabase, TestEdge, eventually, test_clock};
@@ -40,6 +44,9 @@ use uuid::Uuid;
 
 /// Long enough for any machine, short enough to fail.
 pub(crate) const SOON: Duration = Duration::from_secs(30);
+
+/// The least that is a JPEG.
+pub(crate) const JPEG: [u8; 5] = [0xff, 0xd8, 0xff, 0xff, 0xd9];
 
 /// What people are created with.
 pub(crate) const PASSWORD: &str = "Correct-horse-1";
@@ -157,6 +164,55 @@ impl TestApi {
         })
         .await;
         (id, client)
+    }
+
+    /// Opens a review about a face that a camera saw now, in the first class's session, with the crop in the log.
+    pub(crate) async fn review(&self, student: UserId) -> ReviewId {
+        let (camera, _) = self.camera(&student.to_string()).await;
+        let sighting_id = SightingId(self.api.entropy().uuid_v4());
+        let crop = Message::new(subject::evidence(camera), sighting_id, JPEG.to_vec())
+            .with_headers(vec![(SIGHTING_ID, sighting_id.to_string())]);
+        let look = Look {
+            camera_id: Some(camera),
+            sighting_id,
+            face_index: Some(0),
+            evidence_sequence: Some(self.bus.publish(crop).await.unwrap().sequence),
+        };
+        let now = self.clock.now();
+        let review = Review {
+            id: ReviewId(self.api.entropy().uuid_v4()),
+            session_id: self.school.session,
+            subject: Subject::Face(look),
+            student_id: student,
+            candidates: vec![Candidate { user_id: student, similarity: 0.92 }],
+            reason: "uncertain".into(),
+            captured_at: now,
+            opened_at: now,
+            resolution: None,
+        };
+        let mut db = self.api.connection().await.unwrap();
+        assert_eq!(reviews::open(&mut db, std::slice::from_ref(&review)).await.unwrap(), [review.id]);
+        review.id
+    }
+
+    /// A record of the first class's session that says that the student was absent.
+    pub(crate) async fn absence(&self, student: UserId) -> AttendanceId {
+        let (session_id, now) = (self.school.session, self.clock.now());
+        let mark = Mark {
+            status: AttendanceStatus::Absent,
+            marked_at: now,
+            evidence: Evidence::None,
+            scan: None,
+            sighting_id: None,
+            similarity: None,
+        };
+        let id = AttendanceId::of(session_id, student);
+        let origin = Origin::default();
+        let record =
+            Record { id, session_id, student_id: student, mark, origin, author: None, recorded_at: now };
+        let mut db = self.api.connection().await.unwrap();
+        assert_eq!(attendance::insert(&mut db, &[record]).await.unwrap(), 1);
+        id
     }
 
     /// Publishes a fact, and gives its sequence.

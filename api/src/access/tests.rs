@@ -5,7 +5,11 @@ use crate::{
     ApiConfig,
     testing::{SOON, TestApi},
 };
-use rollcall_schemas::{access::Principal, id::CameraId, scope::Scope};
+use rollcall_schemas::{
+    access::Principal,
+    id::{AttendanceId, CameraId, ReviewId},
+    scope::Scope,
+};
 use rollcall_test_support::{Client, eventually};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -74,10 +78,13 @@ async fn integration(test: &TestApi, name: &'static str, scopes: &'static [Scope
     Caller { name, principal: Principal::Integration(scopes), is_owner: false, client }
 }
 
-/// Everybody, and what the paths name: the first class, its student and session, the first camera.
+/// Everybody, and what the paths name: the first class, its student and session with a record and a review, the first
+/// camera.
 struct Matrix {
     test: TestApi,
     camera: CameraId,
+    record: AttendanceId,
+    review: ReviewId,
     callers: Vec<Caller>,
 }
 
@@ -109,7 +116,9 @@ impl Matrix {
             integration(&test, "a key of every scope", &INTEGRATION).await,
             integration(&test, "a key of one scope", &INTEGRATION[..1]).await,
         ];
-        Self { test, camera, callers }
+        let (review, record) =
+            (test.review(test.school.student).await, test.absence(test.school.student).await);
+        Self { test, camera, record, review, callers }
     }
 
     /// The path with an id for each parameter. Only what is somebody's own must exist: the rules look at nothing else, and
@@ -133,6 +142,8 @@ impl Matrix {
             Ownership::Class(name) if name == parameter && deletes_it => self.class_to_delete().await,
             Ownership::Class(name) if name == parameter => school.class.0,
             Ownership::Session(name) if name == parameter => school.session.0,
+            Ownership::Record(name) if name == parameter => self.record.0,
+            Ownership::Review(name) if name == parameter => self.review.0,
             Ownership::Person(name) if name == parameter => school.student.0,
             Ownership::Camera(name) if name == parameter => self.camera.0,
             _ => Uuid::nil(),

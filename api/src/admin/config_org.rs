@@ -81,6 +81,7 @@ impl OrganisationConfig {
             qr_ttl_seconds: config.qr_ttl_seconds,
             certain_is_enough: config.certain_is_enough,
             votes_wanted: config.votes_wanted,
+            ..ClassSettings::default()
         })
     }
 }

@@ -1,5 +1,10 @@
-//! Records of attendance and open reviews, read only: what changes them goes over the log.
+//! Records of attendance and reviews: shown, and changed by asking the attendance worker over the log.
 
+mod asking;
+mod history;
+mod manual;
+mod one;
+mod own;
 mod reviews;
 mod session;
 mod student;
@@ -10,7 +15,7 @@ use rollcall_schemas::{
     fact::{AttendanceStatus, Evidence},
     id::{AttendanceId, ClassId, SessionId, UserId},
 };
-use rollcall_store::attendance_views::AttendanceView;
+use rollcall_store::attendance_views::{AttendanceView, DecidedBy};
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -19,7 +24,28 @@ pub(crate) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::default()
         .routes(routes!(session::list_session_attendance))
         .routes(routes!(student::list_student_attendance))
-        .routes(routes!(reviews::list_reviews))
+        .routes(routes!(own::list_own_attendance))
+        .routes(routes!(manual::mark_manually))
+        .routes(routes!(one::override_record))
+        .routes(routes!(one::excuse_record))
+        .routes(routes!(one::withdraw_word))
+        .routes(routes!(history::get_history))
+        .merge(reviews::routes())
+}
+
+/// A person who decided something.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct PersonBody {
+    #[schema(value_type = Uuid)]
+    id: UserId,
+    name: String,
+}
+
+impl From<DecidedBy> for PersonBody {
+    fn from(person: DecidedBy) -> Self {
+        Self { id: person.id, name: person.name }
+    }
 }
 
 /// One student's attendance of one session.
@@ -45,6 +71,10 @@ pub(crate) struct AttendanceBody {
     evidence: Evidence,
     /// Cosine similarity, for a face.
     similarity: Option<f32>,
+    /// Who made the record say so; null where machines did.
+    decided_by: Option<PersonBody>,
+    /// Why, in their words.
+    reason: Option<String>,
     /// The trace that led to the record.
     trace_id: Option<String>,
 }
@@ -63,7 +93,12 @@ impl From<AttendanceView> for AttendanceBody {
             marked_at: record.marked_at,
             evidence: record.evidence,
             similarity: record.similarity,
+            decided_by: record.decided_by.map(PersonBody::from),
+            reason: record.reason,
             trace_id: record.trace_id,
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

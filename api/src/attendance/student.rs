@@ -19,7 +19,7 @@ use utoipa::ToSchema;
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct StudentAttendance {
-    attendance_history: Vec<AttendanceBody>,
+    pub(super) attendance_history: Vec<AttendanceBody>,
 }
 
 /// List the records of a student, newest first; a teacher sees those in their own classes.

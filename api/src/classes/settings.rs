@@ -12,7 +12,7 @@ use crate::{
 };
 use axum::extract::State;
 use garde::Validate;
-use rollcall_schemas::id::ClassId;
+use rollcall_schemas::{fact::EvidenceRule, id::ClassId};
 use rollcall_service::http::{ErrorEnvelope, Path, Success, SuccessEnvelope};
 use rollcall_store::{
     classes::{self, ClassSettings},
@@ -33,6 +33,11 @@ pub(crate) struct SettingsBody {
     certain_is_enough: bool,
     /// Otherwise this many confident sightings, in different frames, are wanted.
     votes_wanted: i32,
+    /// What is wanted before a student counts as present: `either` a scan or a face, `both`, `qr_needs_face` a scan with a
+    /// face near it, `face_proposes` a scan, while a face without one is proposed to a person.
+    evidence_rule: EvidenceRule,
+    /// For `qr_needs_face`: how far the face may be from the scan, in whole minutes of the clock.
+    face_within_minutes: i32,
 }
 
 impl From<ClassSettings> for SettingsBody {
@@ -42,6 +47,8 @@ impl From<ClassSettings> for SettingsBody {
             qr_ttl_seconds: settings.qr_ttl_seconds,
             certain_is_enough: settings.certain_is_enough,
             votes_wanted: settings.votes_wanted,
+            evidence_rule: settings.evidence_rule,
+            face_within_minutes: settings.face_within_minutes,
         }
     }
 }
@@ -105,6 +112,12 @@ pub(crate) struct SettingsChange {
     /// What the class does against codes that are passed on. It holds from the next scan on.
     #[garde(dive)]
     protections: Option<ProtectionsChange>,
+    /// What is wanted before a student counts as present.
+    #[garde(skip)]
+    evidence_rule: Option<EvidenceRule>,
+    /// For `qr_needs_face`: how far the face may be from the scan, in whole minutes of the clock.
+    #[garde(range(min = 0, max = 1_440))]
+    face_within_minutes: Option<i32>,
 }
 
 /// Change the rules of a class from now on. What happened before is still decided by the rules of then.
@@ -135,6 +148,8 @@ pub(crate) async fn update_settings(
         qr_ttl_seconds: change.qr_ttl_seconds.unwrap_or(present.qr_ttl_seconds),
         certain_is_enough: change.certain_is_enough.unwrap_or(present.certain_is_enough),
         votes_wanted: change.votes_wanted.unwrap_or(present.votes_wanted),
+        evidence_rule: change.evidence_rule.unwrap_or(present.evidence_rule),
+        face_within_minutes: change.face_within_minutes.unwrap_or(present.face_within_minutes),
     };
     classes::set_settings(&mut tx, id, settings, now).await?;
     let protected = protections::of_class(&mut tx, id, now).await?;
