@@ -235,11 +235,15 @@ impl School {
         token: QrToken,
         seconds: i64,
     ) -> Result<Result<AttendanceStatus, Code>> {
-        let scan = self.scan_of(student, token, seconds);
-        let message = scan_message(&scan, &scan.scan_id.to_string())?;
-        let outcome = self.bus.ask(message, scan.request_id, SOON).await?;
+        let outcome = self.ask_scan(&self.scan_of(student, token, seconds)).await?;
         assert_eq!(outcome.caller, student);
         verdict(&outcome)
+    }
+
+    /// Publishes a scan and waits for the answer.
+    pub(crate) async fn ask_scan(&self, scan: &Scan) -> Result<Outcome> {
+        let message = scan_message(scan, &scan.scan_id.to_string())?;
+        Ok(self.bus.ask(message, scan.request_id, SOON).await?)
     }
 
     /// A frame with `faces`, published as camera and face worker would, `seconds` after the lesson began.

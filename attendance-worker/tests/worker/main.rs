@@ -7,6 +7,7 @@ mod ledger;
 mod notify;
 mod photos;
 mod protections;
+mod rules;
 mod scans;
 mod sessions;
 mod sightings;
