@@ -208,6 +208,7 @@ async fn write(db: &mut PgConnection, row: &Row) {
             similarity: None,
         },
         origin: Origin::default(),
+        author: None,
         recorded_at: row.starts_at,
     };
     assert_eq!(attendance::insert(db, &[record]).await.unwrap(), 1);
