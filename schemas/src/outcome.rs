@@ -5,7 +5,8 @@ use crate::{
     code::Code,
     fact::{AttendanceStatus, Evidence, Resolution, SessionState},
     id::{
-        AttendanceId, ClassId, DeliveryId, PhotoId, QrTokenId, RequestId, ReviewId, SessionId, UserId, WebhookId,
+        AttendanceId, ClassId, DeliveryId, PhotoId, QrTokenId, RequestId, ReviewId, SessionId, UserId,
+        WebhookId,
     },
     sighting::{Face, Quality},
 };
