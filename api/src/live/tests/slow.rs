@@ -17,8 +17,8 @@ async fn who_does_not_read_is_told_what_it_missed_and_slows_nobody() {
     let tell = async |test: &TestApi, number: u128| {
         let event = FactEvent::ReviewOpened {
             review_id: ReviewId(Uuid::from_u128(number)),
-            sighting_id: SightingId(Uuid::nil()),
-            face_index: 0,
+            sighting_id: Some(SightingId(Uuid::nil())),
+            face_index: Some(0),
             candidates: candidates.clone(),
         };
         test.tell(&fact(test, number, event)).await
