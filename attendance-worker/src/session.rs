@@ -197,6 +197,7 @@ impl Command<'_> {
         // What happened while it was closed does not count, whenever it is handled: codes of before end where it ended.
         qr_codes::retire_codes(tx, id, closed_at).await?;
         looks::forget_votes(tx, id, closed_at, at).await?;
+        looks::forget_scans(tx, id, closed_at, at).await?;
         let withdrawn = attendance::withdraw_absences(tx, id, self.cause.id, self.cause.handled_at).await?;
         let from = after_newest(tx, id, at).await?;
         let settings = classes::settings(tx, session.class_id, from).await?;

@@ -7,7 +7,8 @@ use crate::{
     frame::FrameMeta,
     outcome::Outcome,
     request::{
-        AttendanceRequest, EraseFaces, KeyUses, PhotoMeta, Refusals, SessionRequest, StorePhoto, WebhookRequest,
+        AttendanceRequest, EraseFaces, KeyUses, PhotoMeta, Refusals, SessionRequest, StorePhoto,
+        WebhookRequest,
     },
     scan::Scan,
     sighting::Sighting,

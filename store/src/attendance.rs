@@ -402,8 +402,9 @@ pub async fn withdraw_absences(
     at: DateTime<Utc>,
 ) -> Result<u64, StoreError> {
     sqlx::query!(
-        "INSERT INTO attendance_history (attendance_id, cause, status, marked_at, evidence, changed_at)
-         SELECT id, $2, status, marked_at, evidence, $3 FROM attendance
+        "INSERT INTO attendance_history (attendance_id, cause, status, marked_at, evidence, decided_by, reason, recorded_at,
+                                         changed_at)
+         SELECT id, $2, status, marked_at, evidence, decided_by, reason, recorded_at, $3 FROM attendance
          WHERE session_id = $1 AND status = 'absent' AND evidence = 'none'
          ON CONFLICT DO NOTHING",
         session.0,

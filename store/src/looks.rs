@@ -103,6 +103,36 @@ pub async fn forget_votes(
     Ok(())
 }
 
+/// Forgets the scans of a session from `from` on until `to`, also those that its records keep beside what they say.
+///
+/// # Errors
+/// When the database does not do it.
+pub async fn forget_scans(
+    tx: &mut PgConnection,
+    session: SessionId,
+    from: DateTime<Utc>,
+    to: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "DELETE FROM kept_scans WHERE session_id = $1 AND scanned_at >= $2 AND scanned_at < $3",
+        session.0,
+        from,
+        to
+    )
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query!(
+        "UPDATE attendance SET scan_id = NULL, scanned_at = NULL, ip = NULL, user_agent = NULL
+         WHERE session_id = $1 AND scanned_at >= $2 AND scanned_at < $3",
+        session.0,
+        from,
+        to
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
 /// Forgets at most `limit` votes of sessions that were never opened and whose time was over before `ended_before`. Returns
 /// how many.
 ///

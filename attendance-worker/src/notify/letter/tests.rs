@@ -37,8 +37,8 @@ fn told(topic: Topic) -> Told {
         }
         Topic::ReviewOpened => FactEvent::ReviewOpened {
             review_id: ReviewId(Uuid::nil()),
-            sighting_id: SightingId(Uuid::nil()),
-            face_index: 0,
+            sighting_id: Some(SightingId(Uuid::nil())),
+            face_index: Some(0),
             candidates: vec![],
         },
         Topic::WebhookDisabled => {

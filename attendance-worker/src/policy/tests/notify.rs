@@ -59,8 +59,8 @@ fn each_fact_concerns_whom_it_concerns() {
     let ended = FactEvent::SessionEnded { ended_at: at, present: 1, late: 0, absent: 1, excused: 0 };
     let review = FactEvent::ReviewOpened {
         review_id: ReviewId(Uuid::nil()),
-        sighting_id: SightingId(Uuid::nil()),
-        face_index: 0,
+        sighting_id: Some(SightingId(Uuid::nil())),
+        face_index: Some(0),
         candidates: vec![STUDENT],
     };
     let disabled = FactEvent::WebhookDisabled { webhook_id: WebhookId(Uuid::nil()), failing_since: at };

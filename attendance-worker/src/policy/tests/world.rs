@@ -30,9 +30,10 @@ pub(super) enum Arrival {
         n: u128,
         seconds: i64,
     },
-    /// The session goes on, until then.
+    /// The session goes on from `at` until `until`. What happened while it was closed does not count.
     Reopen {
-        seconds: i64,
+        at: i64,
+        until: i64,
     },
     /// A person says so.
     Say {
@@ -84,8 +85,16 @@ impl World {
                 self.settle();
                 self.record = self.record.or(Some(absence(ended_at)));
             }
-            Arrival::Reopen { seconds } => {
-                let ends_at = at(seconds);
+            Arrival::Reopen { at: reopened, until } => {
+                let closed = span(&self.session).unwrap().end..at(reopened);
+                self.votes.retain(|_, vote| !closed.contains(&vote.captured_at));
+                let counts = |scan: &ScanMark| !closed.contains(&scan.scanned_at);
+                self.scans.retain(counts);
+                let is_absence =
+                    |mark: &Mark| (mark.status, mark.evidence) == (AttendanceStatus::Absent, Kind::None);
+                let kept = self.record.filter(|mark| !is_absence(mark));
+                self.record = kept.map(|mark| Mark { scan: mark.scan.filter(counts), ..mark });
+                let ends_at = at(until);
                 self.session =
                     Session { state: SessionState::Active, ended_at: None, ends_at, ..self.session };
             }
