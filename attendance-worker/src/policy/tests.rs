@@ -1,5 +1,6 @@
 //! The rules as tables, and what must hold of them whatever comes in whatever order.
 
+mod days;
 mod face;
 mod fusion;
 mod notify;
