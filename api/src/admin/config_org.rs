@@ -54,7 +54,7 @@ impl Default for OrganisationConfig {
         let class = ClassSettings::default();
         Self {
             name: String::new(),
-            time_zone: "UTC".into(),
+            time_zone: configuration::DEFAULT_TIME_ZONE.into(),
             locale: "en".into(),
             late_after_seconds: class.late_after_seconds,
             qr_ttl_seconds: class.qr_ttl_seconds,

@@ -3,20 +3,46 @@
 use super::{
     Replacement,
     body::{NewTimetable, TimetableBody},
+    lessons::{Warning, warnings},
     organisation_zone,
 };
 use crate::{audit::Audit, classes, error::ApiError, extract::Body, reply::Reply, state::Api};
 use axum::extract::State;
+use chrono::{DateTime, NaiveDate, Utc};
 use rollcall_schemas::id::ClassId;
 use rollcall_service::http::{Path, Success, SuccessEnvelope};
-use rollcall_store::{PgConnection, timetables};
+use rollcall_store::{PgConnection, lessons, timetables};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// The timetable of a class.
+/// The timetable of a class, and which of its lessons are no sessions.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct TimetableData {
     timetable: TimetableBody,
+    /// How far sessions are made of its lessons; null while none are.
+    planned: Option<PlannedBody>,
+    /// The lessons of which no session was made, and why.
+    warnings: Vec<Warning>,
+}
+
+/// How far sessions are made of lessons.
+#[derive(Serialize, ToSchema)]
+struct PlannedBody {
+    /// By which revision of the timetable.
+    revision: i64,
+    /// The last day.
+    through: NaiveDate,
+}
+
+async fn data(
+    db: &mut PgConnection,
+    class: ClassId,
+    timetable: TimetableBody,
+    now: DateTime<Utc>,
+) -> Result<TimetableData, ApiError> {
+    let planned = lessons::planned_through(db, class).await?;
+    let planned = planned.map(|it| PlannedBody { revision: it.revision, through: it.through });
+    Ok(TimetableData { timetable, planned, warnings: warnings(db, &[class], now).await? })
 }
 
 /// Read the timetable of a class.
@@ -32,10 +58,14 @@ pub(crate) async fn get_timetable(State(api): State<Api>, Path(id): Path<ClassId
     classes::find(&mut db, id).await?;
     let (_, name) = organisation_zone(&api, &mut db).await?;
     let timetable = TimetableBody::new(id, &timetables::of_class(&mut db, id).await?, &name);
-    Ok(Success::ok(TimetableData { timetable }))
+    Ok(Success::ok(data(&mut db, id, timetable, api.clock().now()).await?))
 }
 
 /// Give a class another timetable, instead of what it had.
+///
+/// Sessions are made of its lessons some days ahead. Those that were made of the old one and have not begun follow, unless
+/// somebody changed or cancelled them by hand. A lesson that would overlap another session of the class or the room becomes
+/// none, and is among the warnings.
 #[utoipa::path(
     put,
     path = "/api/v1/classes/{id}/timetable",
@@ -50,6 +80,7 @@ pub(crate) async fn set_timetable(
     Path(id): Path<ClassId>,
     Body(new): Body<NewTimetable>,
 ) -> Reply<TimetableData> {
+    let now = api.clock().now();
     let mut tx = api.begin().await?;
     let defaults = defaults_of(&mut tx, id).await?;
     let timetable = new.read(&defaults, "")?;
@@ -59,11 +90,12 @@ pub(crate) async fn set_timetable(
         timetable: &timetable,
         time_zone: new.time_zone.as_deref(),
         of_organisation: &of_organisation,
-        at: api.clock().now(),
+        at: now,
     };
     let timetable = replacement.make(&mut tx, &audit).await?;
+    let data = data(&mut tx, id, timetable, now).await?;
     api.commit(tx, vec![]).await?;
-    Ok(Success::ok(TimetableData { timetable }))
+    Ok(Success::ok(data))
 }
 
 /// What the teacher of a class fills schedules up with.

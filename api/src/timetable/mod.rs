@@ -1,6 +1,6 @@
 //! Timetables: weekly schedules, what differs from them on single days, holidays, and what teachers fill schedules up with.
 //!
-//! What they mean is in the crate `timetable`.
+//! The api keeps them; the attendance worker makes sessions of their lessons, and says which it could not make.
 
 mod address;
 mod body;

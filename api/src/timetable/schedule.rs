@@ -4,7 +4,7 @@ use super::{
     Replacement,
     body::{NewTimetable, TimetableBody},
     holidays::HolidayBody,
-    lessons::today,
+    lessons::{Warning, today, warnings},
     organisation_zone,
 };
 use crate::{
@@ -45,6 +45,8 @@ pub(crate) struct ScheduleBody {
     timetables: Vec<TimetableBody>,
     /// Of the organisation, from today on.
     holidays: Vec<HolidayBody>,
+    /// The lessons of which no session was made, and why.
+    warnings: Vec<Warning>,
 }
 
 /// A teacher's schedule.
@@ -154,5 +156,6 @@ pub(super) async fn shown(
     let timetable = |id: &ClassId| TimetableBody::new(*id, &kept.remove(id).unwrap_or_default(), &name);
     let timetables = ids.iter().map(timetable).collect();
     let holidays = timetables::holidays(db, today(api, zone)).await?.into_iter();
-    Ok(ScheduleBody { timetables, holidays: holidays.map(HolidayBody::from).collect() })
+    let warnings = warnings(db, &ids, api.clock().now()).await?;
+    Ok(ScheduleBody { timetables, holidays: holidays.map(HolidayBody::from).collect(), warnings })
 }

@@ -4,7 +4,7 @@ use super::schedule::{self, ClassSchedule, ScheduleBody};
 use crate::{
     audit::{Act, Audit},
     error::ApiError,
-    extract::{Body, Caller},
+    extract::{Body, Caller, nullable},
     reply::Reply,
     state::Api,
     users,
@@ -17,7 +17,7 @@ use rollcall_store::{
     PgConnection,
     timetables::{self, TeacherSettings},
 };
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// Who a teacher is.
@@ -60,22 +60,15 @@ pub(crate) struct OwnSettings {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct SettingsPatch {
     /// Where lessons are that name no room.
-    #[serde(default, deserialize_with = "given")]
+    #[serde(default, deserialize_with = "nullable")]
     #[garde(length(chars, min = 1, max = 100))]
     #[schema(value_type = Option<String>)]
     default_room: Option<Option<String>>,
     /// How long lessons last that name no end.
-    #[serde(default, deserialize_with = "given")]
+    #[serde(default, deserialize_with = "nullable")]
     #[garde(range(min = 1, max = 1_440))]
     #[schema(value_type = Option<i32>, minimum = 1, maximum = 1440)]
     lesson_minutes: Option<Option<i32>>,
-}
-
-/// Tells a null from what is absent.
-fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<Option<T>>, D::Error> {
-    Option::deserialize(deserializer).map(Some)
 }
 
 /// What changes about a teacher's settings; what is absent stays.

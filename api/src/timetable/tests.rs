@@ -1,8 +1,9 @@
-//! Timetables over HTTP.
+//! Timetables over HTTP; that sessions follow them is tested against the real worker, which makes them.
 
-use crate::testing::TestApi;
+use crate::testing::{SOON, TestApi};
+use chrono::{DateTime, TimeDelta, Utc};
 use http::Method;
-use rollcall_test_support::Client;
+use rollcall_test_support::{Client, eventually};
 use serde_json::{Value, json};
 
 const MONDAYS: &str = "2026-03-02";
@@ -208,4 +209,75 @@ async fn calendars_are_read_by_address_and_imported() {
     assert_eq!(send("", file).await.code(), "TIMETABLE_IMPORTED");
     assert_eq!(week(&teacher, "2026-03-02").await, ["2026-03-03T07:00:00Z"]);
     assert_eq!(week(&teacher, "2026-03-09").await, Vec::<String>::new());
+}
+
+/// The sessions of a class that are not cancelled: when they begin, and in which room.
+async fn sessions(client: &Client, class: impl std::fmt::Display) -> Vec<(DateTime<Utc>, Value)> {
+    let list = client.get(&format!("/api/v1/sessions/class/{class}?limit=100")).await;
+    let list = list.data()["sessions"].as_array().unwrap().clone();
+    let kept = list.into_iter().filter(|session| session["status"] != "cancelled");
+    let mut kept: Vec<_> = kept
+        .map(|session| (session["startTime"].as_str().unwrap().parse().unwrap(), session["room"].clone()))
+        .collect();
+    kept.sort_by_key(|(starts_at, _)| *starts_at);
+    kept
+}
+
+#[tokio::test]
+async fn sessions_follow_the_timetable_and_what_is_in_the_way_is_told() {
+    let test = in_vienna().await;
+    test.start_attendance_worker();
+    let (teacher, class) = (test.teacher(), test.school.class);
+    let at = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
+    // The school has one session already, by hand.
+    let by_hand = test.clock.now();
+    let are_now = async |class, wanted: Vec<(DateTime<Utc>, Value)>| {
+        let client = test.admin();
+        let as_wanted = || async { (sessions(&client, class).await == wanted).then_some(()) };
+        eventually(&format!("the sessions {wanted:?}"), SOON, as_wanted).await;
+    };
+    let mut timetable = mondays();
+    timetable["entries"][0]["room"] = json!("Lab");
+    teacher.put(&timetable_of(class), &timetable).await.data();
+    let (first, second, third) =
+        (at("2026-03-02T13:00:00Z"), at("2026-03-09T13:00:00Z"), at("2026-03-16T13:00:00Z"));
+    let lab = json!("Lab");
+    are_now(
+        class,
+        vec![(by_hand, Value::Null), (first, lab.clone()), (second, lab.clone()), (third, lab.clone())],
+    )
+    .await;
+
+    // Another class wants the same room on one of the days.
+    let other = test.client_of(test.school.other_teacher, rollcall_schemas::role::Role::Teacher);
+    let clash = json!({ "entries": [
+        { "weekday": "monday", "startTime": "14:30", "endTime": "15:30", "room": "LAB", "from": "2026-03-09", "until": "2026-03-09" },
+        { "weekday": "monday", "startTime": "15:00", "endTime": "16:00", "room": "LAB", "from": "2026-03-16" },
+    ] });
+    let other_class = test.school.other_class;
+    other.put(&timetable_of(other_class), &clash).await.data();
+    are_now(other_class, vec![(at("2026-03-16T14:00:00Z"), json!("LAB"))]).await;
+    let told = other.get(&timetable_of(other_class)).await;
+    let [warning] = &told.data()["warnings"].as_array().unwrap()[..] else { panic!("{}", told.body) };
+    assert_eq!((&warning["date"], &warning["startTime"]), (&json!("2026-03-09"), &json!("14:30")));
+    assert!(warning["message"].as_str().unwrap().contains("Class A1"), "{warning}");
+
+    // The room changes, one day is cancelled: the sessions are the same ones.
+    timetable["entries"][0]["room"] = json!("Hall");
+    timetable["exceptions"] = json!([{ "date": "2026-03-09", "startTime": "14:00", "change": "cancelled" }]);
+    teacher.put(&timetable_of(class), &timetable).await.data();
+    let hall = json!("Hall");
+    are_now(class, vec![(by_hand, Value::Null), (first, hall.clone()), (third, hall.clone())]).await;
+    // The day is held after all, and the clocks go on: one more day is planned, the first stays as it was held.
+    timetable["exceptions"] = json!([]);
+    test.clock.advance(TimeDelta::days(7));
+    let teacher = test.teacher();
+    teacher.put(&timetable_of(class), &timetable).await.data();
+    let fourth = at("2026-03-23T13:00:00Z");
+    let hall_of = |day| (day, hall.clone());
+    are_now(
+        class,
+        [vec![(by_hand, Value::Null)], [first, second, third, fourth].map(hall_of).to_vec()].concat(),
+    )
+    .await;
 }

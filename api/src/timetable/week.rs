@@ -62,7 +62,7 @@ pub(crate) async fn list_week(
         date_from,
         date_to,
         time_zone,
-        lessons: lessons.into_iter().map(LessonBody::from).collect(),
+        lessons: lessons.into_iter().map(|held| held.body(caller.role())).collect(),
         holidays: holidays.filter(|it| it.first_day <= date_to).map(HolidayBody::from).collect(),
     }))
 }
