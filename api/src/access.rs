@@ -56,6 +56,8 @@ pub const RULES: &[Rule] = &[
     rule("POST",   "/api/v1/users",                             STAFF,                       Ownership::Narrowed).or_key(PeopleWrite),
     rule("GET",    "/api/v1/users/profile",                     EVERYBODY,                   Ownership::Any),
     rule("PUT",    "/api/v1/users/profile",                     EVERYBODY,                   Ownership::Any),
+    rule("GET",    "/api/v1/users/profile/notifications",       EVERYBODY,                   Ownership::Any),
+    rule("PUT",    "/api/v1/users/profile/notifications",       EVERYBODY,                   Ownership::Any),
     rule("GET",    "/api/v1/users/classes",                     Who::Users(&[Teacher]),      Ownership::Narrowed),
     rule("GET",    "/api/v1/users/enrollments",                 Who::Users(&[Student]),      Ownership::Narrowed),
     rule("GET",    "/api/v1/users/{id}",                        STAFF,                       Ownership::Any).or_key(PeopleRead),
@@ -78,6 +80,11 @@ pub const RULES: &[Rule] = &[
     rule("DELETE", "/api/v1/students/{id}",                     STAFF,                       Ownership::Any).or_key(PeopleWrite),
     rule("POST",   "/api/v1/students/{id}/faces",               STAFF,                       Ownership::Any).asked(),
     rule("DELETE", "/api/v1/students/{id}/faces",               STAFF,                       Ownership::Any),
+
+    rule("GET",    "/api/v1/students/{id}/guardians",           STAFF_AND_TEACHERS,          Ownership::Person("id")),
+    rule("POST",   "/api/v1/students/{id}/guardians",           STAFF,                       Ownership::Any),
+    rule("PUT",    "/api/v1/students/{id}/guardians/{guardianId}",    STAFF,                 Ownership::Any),
+    rule("DELETE", "/api/v1/students/{id}/guardians/{guardianId}",    STAFF,                 Ownership::Any),
 
     rule("GET",    "/api/v1/classes",                           EVERYBODY,                   Ownership::Narrowed).or_key(ClassesRead),
     rule("POST",   "/api/v1/classes",                           TEACHING,                    Ownership::Narrowed),
@@ -109,6 +116,16 @@ pub const RULES: &[Rule] = &[
     rule("POST",   "/api/v1/api-keys",                          ADMIN,                       Ownership::Any).secret(),
     rule("DELETE", "/api/v1/api-keys/{keyId}",                  ADMIN,                       Ownership::Any),
     rule("POST",   "/api/v1/api-keys/{keyId}/rotate",           ADMIN,                       Ownership::Any).secret(),
+
+    rule("GET",    "/api/v1/webhooks",                          ADMIN,                       Ownership::Any),
+    rule("POST",   "/api/v1/webhooks",                          ADMIN,                       Ownership::Any).secret(),
+    rule("GET",    "/api/v1/webhooks/{id}",                     ADMIN,                       Ownership::Any),
+    rule("PUT",    "/api/v1/webhooks/{id}",                     ADMIN,                       Ownership::Any),
+    rule("DELETE", "/api/v1/webhooks/{id}",                     ADMIN,                       Ownership::Any),
+    rule("POST",   "/api/v1/webhooks/{id}/rotate",              ADMIN,                       Ownership::Any).secret(),
+    rule("POST",   "/api/v1/webhooks/{id}/ping",                ADMIN,                       Ownership::Any).asked(),
+    rule("POST",   "/api/v1/webhooks/{id}/replay",              ADMIN,                       Ownership::Any).asked(),
+    rule("GET",    "/api/v1/webhooks/{id}/deliveries",          ADMIN,                       Ownership::Any),
 
     rule("POST",   "/api/v1/sessions",                          TEACHING,                    Ownership::Narrowed).asked(),
     rule("GET",    "/api/v1/sessions/class/{classId}",          EVERYBODY,                   Ownership::Class("classId")).or_key(ClassesRead),

@@ -77,6 +77,7 @@ fn taken(constraint: &str) -> &'static str {
         "users_roll_number" => "the roll number is already taken",
         "cameras_name" => "a camera of that name exists already",
         "classes_code" => "a class of that code exists already",
+        "guardians_email" => "the student has a guardian of that address already",
         "enrolments_current" => "the student is already enrolled",
         _ => "it exists already",
     }

@@ -54,6 +54,7 @@ mod system;
 mod testing;
 mod timetable;
 mod users;
+mod webhooks;
 
 pub use audit::{ExportError, ExportFormat, export as export_audit};
 pub use auth::{CreateAccounts, OidcConfig, OidcProvider};
@@ -87,6 +88,7 @@ fn routes(config: &ApiConfig) -> OpenApiRouter<Api> {
         .merge(classes::routes())
         .merge(cameras::routes())
         .merge(api_keys::routes())
+        .merge(webhooks::routes())
         .merge(sessions::routes())
         .merge(attendance::routes())
         .merge(reports::routes())

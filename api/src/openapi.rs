@@ -33,6 +33,7 @@ use utoipa_swagger_ui::SwaggerUi;
         (name = "cameras", description = "Cameras"),
         (name = "api-keys", description = "Integrations"),
         (name = "frames", description = "Frames and pictures"),
+        (name = "webhooks", description = "Other systems that are told what happens"),
         (name = "sessions", description = "Sessions and codes"),
         (name = "attendance", description = "Attendance"),
         (name = "timetable", description = "Timetables and holidays"),

@@ -3,6 +3,7 @@
 mod create;
 mod erase;
 mod faces;
+mod guardians;
 mod list;
 mod one;
 
@@ -29,6 +30,8 @@ pub(crate) fn routes(config: &ApiConfig) -> OpenApiRouter<Api> {
         .routes(routes!(one::get_student, one::update_student, one::delete_student))
         .routes(routes!(faces::enrol_faces).layer(photo_limit))
         .routes(routes!(erase::erase_faces))
+        .routes(routes!(guardians::list_guardians, guardians::create_guardian))
+        .routes(routes!(guardians::update_guardian, guardians::delete_guardian))
 }
 
 pub(crate) use erase::erasure;

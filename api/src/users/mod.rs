@@ -5,6 +5,7 @@
 mod create;
 mod import;
 mod list;
+mod notifications;
 mod one;
 mod own;
 mod profile;
@@ -34,6 +35,7 @@ pub(crate) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::default()
         .routes(routes!(list::list_users, create::create_user))
         .routes(routes!(profile::get_profile, profile::update_profile))
+        .routes(routes!(notifications::get_notifications, notifications::set_notifications))
         .routes(caching::of_classes(routes!(own::list_own_classes)))
         .routes(caching::of_enrolments(routes!(own::list_own_enrolments)))
         .routes(routes!(import::import_users))
