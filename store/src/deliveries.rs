@@ -12,6 +12,7 @@ use rollcall_schemas::{
 };
 use serde_json::Value;
 use sqlx::{PgConnection, PgPool};
+use std::ops::Range;
 use uuid::Uuid;
 
 /// Whom a delivery is for.
@@ -259,26 +260,27 @@ impl TryFrom<LeasedRow> for Leased {
     }
 }
 
-/// Leases at most `limit` deliveries that are due, those first that have waited longest: nobody else tries them before
-/// `until`, when they are due again unless [`settle`] says otherwise.
+/// Leases at most `limit` deliveries that are due, those first that have waited longest, and none for `busy` recipients:
+/// nobody else tries them before the end of the lease, when they are due again unless [`settle`] says otherwise.
 ///
 /// # Errors
 /// When the database does not do it.
 pub async fn lease(
     pool: &PgPool,
-    now: DateTime<Utc>,
-    until: DateTime<Utc>,
+    lease: Range<DateTime<Utc>>,
     limit: i64,
+    busy: &[Uuid],
 ) -> Result<Vec<Leased>, StoreError> {
     let leased = sqlx::query_as!(
         LeasedRow,
         "UPDATE deliveries SET due_at = $2, attempts = attempts + 1, tries = tries + 1
-         WHERE id IN (SELECT id FROM deliveries WHERE state = 'waiting' AND due_at <= $1
+         WHERE id IN (SELECT id FROM deliveries WHERE state = 'waiting' AND due_at <= $1 AND recipient_id <> ALL ($4)
                       ORDER BY due_at LIMIT $3 FOR UPDATE SKIP LOCKED)
          RETURNING id, channel, recipient_kind, recipient_id, topic, content, sequence, attempts, tries, created_at",
-        now,
-        until,
-        limit
+        lease.start,
+        lease.end,
+        limit,
+        busy
     );
     leased.fetch_all(pool).await?.into_iter().map(Leased::try_from).collect()
 }

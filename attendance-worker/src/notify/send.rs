@@ -22,17 +22,21 @@ use rollcall_store::{
     webhooks,
 };
 use std::{
+    collections::HashMap,
     sync::Arc,
     time::{Duration, Instant},
 };
 use tokio::{
-    task::JoinSet,
+    task::{self, JoinSet},
     time::{MissedTickBehavior, interval},
 };
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 /// How much longer a lease lasts than the slowest channel may take.
 const LEASE_MARGIN: Duration = Duration::from_secs(60);
+/// Into how many shares what is in flight is divided.
+const SHARES: usize = 4;
 /// What a webhook answers that wants nothing any more (410 Gone).
 const GONE: u16 = 410;
 
@@ -40,6 +44,8 @@ const GONE: u16 = 410;
 pub(super) struct Sender {
     inner: Arc<Inner>,
     in_flight: usize,
+    /// How much of it is one recipient's, about: one that hangs does not keep the others waiting.
+    share: usize,
 }
 
 struct Inner {
@@ -56,36 +62,55 @@ impl Sender {
         let lease = TimeDelta::from_std(slowest + LEASE_MARGIN).unwrap_or(TimeDelta::MAX);
         let disable_after = TimeDelta::hours(config.webhooks.disable_after_hours.into());
         let inner = Arc::new(Inner { deps, channels, lease, disable_after });
-        Self { inner, in_flight: config.in_flight.max(1) }
+        let in_flight = config.in_flight.max(1);
+        Self { inner, in_flight, share: in_flight.div_ceil(SHARES) }
     }
 
     /// Sends until `stop`; then finishes what is in flight.
     pub(super) async fn run(self, period: Duration, stop: CancellationToken) {
         let mut ticks = interval(period);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut tasks = JoinSet::new();
+        let (mut tasks, mut held) = (JoinSet::new(), HashMap::new());
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
                 // Whatever is finished makes room for what is due.
-                Some(_) = tasks.join_next() => {}
+                Some(done) = tasks.join_next_with_id() => {
+                    held.remove(&done.map_or_else(|error| error.id(), |(id, ())| id));
+                }
                 _ = ticks.tick() => {}
             }
-            let free = self.in_flight - tasks.len();
-            for leased in self.inner.lease(free).await {
-                let inner = self.inner.clone();
-                tasks.spawn(async move { inner.try_sending(leased).await });
+            while tasks.len() < self.in_flight {
+                let free = self.in_flight - tasks.len();
+                let leased = self.inner.lease(free.min(self.share), &self.busy(&held)).await;
+                if leased.is_empty() {
+                    break;
+                }
+                for leased in leased {
+                    let (inner, recipient) = (self.inner.clone(), leased.recipient.id());
+                    let task = tasks.spawn(async move { inner.try_sending(leased).await });
+                    held.insert(task.id(), recipient);
+                }
             }
         }
         while tasks.join_next().await.is_some() {}
     }
+
+    /// The recipients that hold their share of what is in flight.
+    fn busy(&self, held: &HashMap<task::Id, Uuid>) -> Vec<Uuid> {
+        let mut counts = HashMap::<Uuid, usize>::new();
+        for recipient in held.values() {
+            *counts.entry(*recipient).or_default() += 1;
+        }
+        counts.into_iter().filter(|(_, count)| *count >= self.share).map(|(recipient, _)| recipient).collect()
+    }
 }
 
 impl Inner {
-    async fn lease(&self, limit: usize) -> Vec<Leased> {
+    async fn lease(&self, limit: usize, busy: &[Uuid]) -> Vec<Leased> {
         let now = self.deps.clock.now();
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let leased = deliveries::lease(&self.deps.pool, now, now + self.lease, limit).await;
+        let leased = deliveries::lease(&self.deps.pool, now..now + self.lease, limit, busy).await;
         leased.unwrap_or_else(|error| {
             tracing::warn!(%error, "what is to be sent cannot be read; it will be tried again");
             Vec::new()

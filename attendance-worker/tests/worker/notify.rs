@@ -132,7 +132,10 @@ impl Receiver {
         inbox.answers.lock().extend(answers);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
-        let router = Router::new().route("/hook", post(take)).with_state(inbox.clone());
+        let router = Router::new()
+            .route("/hook", post(take))
+            .route("/silent", post(std::future::pending::<()>))
+            .with_state(inbox.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
         Ok(Self { address, inbox })
     }
@@ -595,6 +598,22 @@ async fn a_log_that_comes_again_is_one_delivery_each_and_a_replay_sends_again_un
     })
     .await;
     Ok(worker.stop(SOON).await?)
+}
+
+#[tokio::test]
+async fn a_receiver_that_hangs_keeps_nobody_else_waiting() -> Result<()> {
+    let school = School::open(40).await?;
+    let receiver = Receiver::start([]).await?;
+    let silent = school.webhook(format!("http://{}/silent", receiver.address), &[]).await?;
+    let other = school.webhook(format!("http://{}/hook", receiver.address), &[]).await?;
+    let patient = NotifyConfig { in_flight: 4, ..webhooks_only() };
+    let webhooks = WebhookConfig { timeout_ms: 60_000, ..patient.webhooks };
+    let _worker = school.notify(NotifyConfig { webhooks, ..patient });
+    school.missed_lesson().await?;
+    receiver.after(school.facts().await?.len()).await;
+    assert!(school.log(&other).await?.iter().any(|delivery| delivery.state == "delivered"));
+    assert!(school.log(&silent).await?.iter().all(|delivery| delivery.state == "waiting"));
+    Ok(())
 }
 
 #[tokio::test]
