@@ -9,7 +9,7 @@ use crate::{
     state::Api,
 };
 use axum::{
-    extract::State,
+    extract::{FromRequestParts, State},
     response::{IntoResponse, Response},
 };
 use garde::Validate;
@@ -25,6 +25,14 @@ use rollcall_service::http::{ErrorEnvelope, Path, Problem, Success, SuccessEnvel
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
+
+/// Who asks, on record, and under which key.
+#[derive(FromRequestParts)]
+pub(crate) struct Asker {
+    caller: Caller,
+    audit: Audit,
+    key: IdempotencyKey,
+}
 
 /// What is being sent.
 #[derive(Serialize, ToSchema)]
@@ -48,13 +56,11 @@ pub(crate) struct SendingData {
 )]
 pub(crate) async fn ping_webhook(
     State(api): State<Api>,
-    caller: Caller,
-    audit: Audit,
+    asker: Asker,
     Path(id): Path<WebhookId>,
-    key: IdempotencyKey,
 ) -> Result<Response, ApiError> {
     Wish { id, command: WebhookCommand::Ping, code: "WEBHOOK_PING_SENT", act: "webhook.pinged" }
-        .ask(&api, &caller, &audit, &key)
+        .ask(&api, &asker)
         .await
 }
 
@@ -87,16 +93,12 @@ pub(crate) struct ReplayBody {
 )]
 pub(crate) async fn replay_webhook(
     State(api): State<Api>,
-    caller: Caller,
-    audit: Audit,
+    asker: Asker,
     Path(id): Path<WebhookId>,
-    key: IdempotencyKey,
     Body(body): Body<ReplayBody>,
 ) -> Result<Response, ApiError> {
     let command = WebhookCommand::Replay { since: body.since };
-    Wish { id, command, code: "WEBHOOK_REPLAY_STARTED", act: "webhook.replayed" }
-        .ask(&api, &caller, &audit, &key)
-        .await
+    Wish { id, command, code: "WEBHOOK_REPLAY_STARTED", act: "webhook.replayed" }.ask(&api, &asker).await
 }
 
 /// Something that is asked of the worker.
@@ -108,13 +110,8 @@ struct Wish {
 }
 
 impl Wish {
-    async fn ask(
-        self,
-        api: &Api,
-        caller: &Caller,
-        audit: &Audit,
-        key: &IdempotencyKey,
-    ) -> Result<Response, ApiError> {
+    async fn ask(self, api: &Api, asker: &Asker) -> Result<Response, ApiError> {
+        let Asker { caller, audit, key } = asker;
         let content = serde_json::to_vec(&(self.id, &self.command)).map_err(Problem::internal)?;
         let request_id = key.request_id(api, caller, RequestKind::Webhook.name(), &content);
         let mut tx = api.begin().await?;
