@@ -3,7 +3,7 @@
 use super::{
     Scope, deployment,
     load::{Load, limit_mb},
-    process::{Service, resident_mb},
+    process::{Service, own_mb, resident_mb},
     report::{Figure, Report},
 };
 use crate::config::Config;
@@ -22,7 +22,8 @@ pub async fn run(scope: Scope, config: &Config, report: &mut Report) -> anyhow::
         for process in deployment.services() {
             let name = format!("{} at rest", process.service.name());
             let at_rest = Figure::new(NAME, name, resident_mb(process.pid)?, "MB");
-            report.add(at_rest.at_most(limit_mb(process.service)));
+            let note = format!("{:.1} MB without the binary, which the services share", own_mb(process.pid)?);
+            report.add(at_rest.at_most(limit_mb(process.service)).note(note));
         }
         let load = Load::prepare(config, deployment).await?;
         let peaks = async {

@@ -137,10 +137,23 @@ pub fn cpu_seconds(pid: u32) -> anyhow::Result<f64> {
 /// # Errors
 /// When there is no such process.
 pub fn resident_mb(pid: u32) -> anyhow::Result<f64> {
+    status_mb(pid, "VmRSS:")
+}
+
+/// The part of [`resident_mb`] that the process has for itself (proc(5), `RssAnon`). The rest is mostly the binary, whose
+/// pages every process of it shares.
+///
+/// # Errors
+/// When there is no such process.
+pub fn own_mb(pid: u32) -> anyhow::Result<f64> {
+    status_mb(pid, "RssAnon:")
+}
+
+fn status_mb(pid: u32, field: &'static str) -> anyhow::Result<f64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))
         .with_context(|| format!("process {pid} is gone"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib: f64 = line.and_then(|line| line.split_whitespace().next()?.parse().ok()).context("no VmRSS")?;
+    let line = status.lines().find_map(|line| line.strip_prefix(field));
+    let kib: f64 = line.and_then(|line| line.split_whitespace().next()?.parse().ok()).context(field)?;
     Ok(kib * 1024.0 / 1e6)
 }
 
@@ -156,7 +169,7 @@ mod tests {
     #[test]
     fn this_process_has_taken_time_and_memory() {
         let pid = std::process::id();
-        assert!(resident_mb(pid).unwrap() > 1.0);
+        assert!(resident_mb(pid).unwrap() > own_mb(pid).unwrap() && own_mb(pid).unwrap() > 0.0);
         let before = cpu_seconds(pid).unwrap();
         let mut sum = 0u64;
         while cpu_seconds(pid).unwrap() == before {
