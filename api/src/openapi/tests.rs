@@ -3,7 +3,10 @@
 use super::*;
 use crate::testing::TestApi;
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, env, path::PathBuf, time::Duration};
+
+/// Far longer than a browser takes; reaching it is a failure.
+const BROWSER_PATIENCE: Duration = Duration::from_secs(120);
 
 #[test]
 fn the_document_is_pinned() {
@@ -19,6 +22,44 @@ async fn the_document_and_its_pages_are_served() {
     let served: Value = serde_json::from_str(&get("/openapi.json").await).unwrap();
     assert_eq!(served["paths"]["/api/v1/events"]["get"]["tags"][0], "events");
     assert!(get("/docs/").await.contains("swagger-ui"));
+}
+
+/// Programs that a page can be looked at with.
+const BROWSERS: [&str; 4] = ["chromium-headless-shell", "chromium", "chromium-browser", "google-chrome"];
+
+fn browser() -> PathBuf {
+    let folders: Vec<_> = env::split_paths(&env::var_os("PATH").unwrap()).collect();
+    let programs = BROWSERS.iter().flat_map(|name| folders.iter().map(move |folder| folder.join(name)));
+    programs.into_iter().find(|program| program.is_file()).expect("scripts/setup test installs a browser")
+}
+
+/// The pages as people see them: every operation is there, and nothing is asked of anybody else.
+#[tokio::test]
+async fn a_browser_shows_every_operation_and_calls_nobody_else() {
+    let test = TestApi::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let (profile, log) = (folder.path().join("profile"), folder.path().join("calls.json"));
+    let mut browser = tokio::process::Command::new(browser());
+    browser
+        .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"])
+        .args(["--disable-background-networking", "--virtual-time-budget=30000", "--dump-dom"])
+        .arg(format!("--user-data-dir={}", profile.display()))
+        .arg(format!("--log-net-log={}", log.display()))
+        .arg(format!("{}/docs/", test.edge.base()))
+        .kill_on_drop(true);
+    let shown = tokio::time::timeout(BROWSER_PATIENCE, browser.output()).await.expect("the browser ends");
+    let page = String::from_utf8(shown.unwrap().stdout).unwrap();
+    for (name, operation) in operations() {
+        let (tag, id) = (operation["tags"][0].as_str().unwrap(), operation["operationId"].as_str().unwrap());
+        assert!(page.contains(&format!(r#"id="operations-{tag}-{id}""#)), "{name} is not shown");
+    }
+    let log = std::fs::read_to_string(log).unwrap();
+    let called: BTreeSet<_> =
+        log.split(r#""url":""#).skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    assert!(called.contains(format!("{}/openapi.json", test.edge.base()).as_str()), "{called:?}");
+    for url in called {
+        assert!(url.starts_with(test.edge.base()), "{url} is foreign");
+    }
 }
 
 /// Every operation of the document with its name.
