@@ -62,6 +62,23 @@ async fn examples(test: &TestApi) -> Vec<Example> {
         .post("/api/v1/admin/operators", &json!({ "email": "one@school.example", "fullName": "One" }))
         .await;
     let operator = made.data()["operator"]["id"].as_str().unwrap().to_owned();
+    let guardian = |name: &str| json!({ "fullName": name, "email": format!("{name}@home.example") });
+    let guardians = format!("/api/v1/students/{student}/guardians");
+    let made = admin.post(&guardians, &guardian("Gus")).await;
+    let known_guardian = made.data()["guardian"]["id"].as_str().unwrap().to_owned();
+    let new_webhook = json!({ "url": "https://register.example/rollcall", "description": "Register" });
+    let made = admin.post("/api/v1/webhooks", &new_webhook).await;
+    let webhook = made.data()["webhook"]["id"].as_str().unwrap().to_owned();
+    let new_holiday = |day: &str| json!({ "name": "Holiday", "dateFrom": day });
+    let made = admin.post("/api/v1/settings/holidays", &new_holiday("2026-05-01")).await;
+    let holiday = made.data()["holiday"]["id"].as_str().unwrap().to_owned();
+    let lessons = json!({
+        "entries": [{ "weekday": "monday", "startTime": "20:00", "endTime": "20:45", "from": "2026-03-09" }],
+    });
+    let calendar = "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//school//EN\r\nBEGIN:VEVENT\r\nUID:1@school\r\n\
+         DTSTAMP:20260301T000000Z\r\nDTSTART:20260310T190000Z\r\nDTEND:20260310T194500Z\r\n\
+         RRULE:FREQ=WEEKLY;BYDAY=TU\r\nSUMMARY:Class A\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n";
+    let settings = json!({ "settings": { "defaultRoom": "Lab 2" }, "schedule": [] });
     let mut reviews = Vec::new();
     for of in [student, other, school.operator] {
         reviews.push(test.review(of).await);
@@ -190,6 +207,45 @@ async fn examples(test: &TestApi) -> Vec<Example> {
         example(("PATCH", "/api/v1/admin/config-org"), &admin, &[], json!({ "timeZone": "Europe/Vienna" })),
         example(("POST", "/api/v1/admin/system-config"), &admin, &[], json!({ "lockSeconds": 60 })),
         example(("PATCH", "/api/v1/admin/system-config"), &admin, &[], json!({ "lockSeconds": null })),
+        example(
+            ("PUT", "/api/v1/users/profile/notifications"),
+            &teacher,
+            &[],
+            json!({ "language": "de", "channels": {} }),
+        ),
+        example(("POST", "/api/v1/students/{id}/guardians"), &admin, &[&student], guardian("Gia")),
+        example(
+            ("PUT", "/api/v1/students/{id}/guardians/{guardianId}"),
+            &admin,
+            &[&student, &known_guardian],
+            guardian("Gil"),
+        ),
+        example(
+            ("DELETE", "/api/v1/students/{id}/guardians/{guardianId}"),
+            &admin,
+            &[&student, &known_guardian],
+            json!({}),
+        ),
+        example(("POST", "/api/v1/webhooks"), &admin, &[], new_webhook.clone()),
+        example(("PUT", "/api/v1/webhooks/{id}"), &admin, &[&webhook], json!({ "description": "Other" })),
+        example(("POST", "/api/v1/webhooks/{id}/rotate"), &admin, &[&webhook], json!({})),
+        example(("POST", "/api/v1/webhooks/{id}/ping"), &admin, &[&webhook], json!({})),
+        example(("POST", "/api/v1/webhooks/{id}/replay"), &admin, &[&webhook], json!({ "since": 0 })),
+        example(("DELETE", "/api/v1/webhooks/{id}"), &admin, &[&webhook], json!({})),
+        example(("POST", "/api/v1/settings/holidays"), &admin, &[], new_holiday("2026-06-04")),
+        example(("DELETE", "/api/v1/settings/holidays/{id}"), &admin, &[&holiday], json!({})),
+        example(("PUT", "/api/v1/classes/{id}/timetable"), &teacher, &[&class], lessons),
+        example(("POST", "/api/v1/classes/{id}/timetable/import"), &teacher, &[&class], json!(calendar)),
+        example(("PUT", "/api/v1/settings/schedule"), &teacher, &[], json!({ "schedule": [] })),
+        example(("PUT", "/api/v1/settings"), &teacher, &[], settings),
+        example(
+            ("PATCH", "/api/v1/settings"),
+            &teacher,
+            &[],
+            json!({ "settings": { "defaultRoom": "Lab 3" } }),
+        ),
+        example(("POST", "/api/v1/timetable/address"), &teacher, &[], json!({})),
+        example(("DELETE", "/api/v1/timetable/address"), &teacher, &[], json!({})),
         example(("DELETE", "/api/v1/students/{id}"), &admin, &[&other], json!({})),
         example(("POST", "/api/v1/users/{id}/restore"), &admin, &[&other], json!({})),
         example(("DELETE", "/api/v1/users/{id}"), &admin, &[&school.operator], json!({})),
@@ -229,7 +285,10 @@ async fn every_route_leaves_what_its_row_says() {
         } else {
             let answer = match (rule.0, body.as_str()) {
                 ("GET" | "DELETE", _) => client.send(method, &path, None).await,
-                (_, Some(file)) => client.send(method, &path, Some(("text/csv", file.into()))).await,
+                (_, Some(file)) => {
+                    let kind = if file.starts_with("BEGIN:") { "text/calendar" } else { "text/csv" };
+                    client.send(method, &path, Some((kind, file.into()))).await
+                }
                 (_, None) => client.send_json(method, &path, &body).await,
             };
             answer.data();
@@ -267,9 +326,12 @@ async fn what_is_only_read_leaves_nothing() {
             test.school.student.to_string()
         };
         let path = rule.path.replace("{id}", &id).replace("{classId}", &test.school.class.to_string());
-        let is_own = ["/api/v1/users/enrollments", "/api/v1/user/attendance"].contains(&rule.path);
-        let client = if is_own { test.student() } else { test.admin() };
-        client.get(&path).await;
+        let client = match rule.path {
+            "/api/v1/users/enrollments" | "/api/v1/user/attendance" => test.student(),
+            "/api/v1/settings" | "/api/v1/settings/schedule" => test.teacher(),
+            _ => test.admin(),
+        };
+        client.request(Method::GET, &path).send().await.unwrap();
     }
     let refused_to_the_admin = 1;
     assert_eq!(lines(&test).await, before + refused_to_the_admin, "{}", newest(&test).await);
