@@ -131,7 +131,9 @@ async fn doctor_ledger_and_accounts_work_beside_a_deployment() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn signing_keys_rotate_while_everything_runs_and_nobody_is_signed_out() {
-    let deployment = Deployment::with(&[Service::Api, Service::Ingest], &[]).await;
+    // Strangers read the keys until there is a new one.
+    let limits = [("ROLLCALL_LIMITS__READ_ADDRESS", "60000/min burst 60000")];
+    let deployment = Deployment::with(&[Service::Api, Service::Ingest], &limits).await;
     create_admin(&deployment, "keys@e2e.example").await;
     let visitor = deployment.visitor(Service::Api);
     let admin = sign_in(&visitor, "keys@e2e.example").await;
