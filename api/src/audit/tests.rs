@@ -76,7 +76,7 @@ async fn examples(test: &TestApi) -> Vec<Example> {
         "entries": [{ "weekday": "monday", "startTime": "20:00", "endTime": "20:45", "from": "2026-03-09" }],
     });
     let calendar = "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//school//EN\r\nBEGIN:VEVENT\r\nUID:1@school\r\n\
-         DTSTAMP:20260301T000000Z\r\nDTSTART:20260310T190000Z\r\nDTEND:20260310T194500Z\r\n\
+         DTSTAMP:20260301T000000Z\r\nDTSTART:20260310T190000\r\nDTEND:20260310T194500\r\n\
          RRULE:FREQ=WEEKLY;BYDAY=TU\r\nSUMMARY:Class A\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n";
     let settings = json!({ "settings": { "defaultRoom": "Lab 2" }, "schedule": [] });
     let mut reviews = Vec::new();

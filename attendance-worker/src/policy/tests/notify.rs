@@ -105,7 +105,8 @@ fn wishes_go_before_what_is_usual_and_digests_before_quiet_hours() {
     let daily = Some(Digest { every: Every::Day, weekday: Weekday::Monday, hour: 7 });
     let quiet_hours = Some(QuietHours { from: clock("22:00"), to: clock("06:30") });
     let both = wishes(&[(Topic::Absent, &BOTH)]);
-    let table: [(&str, Preferences, &[Channel], Vec<(Channel, Timing)>); 10] = [
+    type Row = (&'static str, Preferences, &'static [Channel], Vec<(Channel, Timing)>);
+    let table: [Row; 10] = [
         ("by e-mail, as is usual", wishes(&[]), &BOTH, vec![(Email, at(now))]),
         ("by nothing, as wished", wishes(&[(Topic::Absent, &[])]), &BOTH, vec![]),
         ("by another channel", wishes(&[(Topic::Absent, &[Push])]), &BOTH, vec![(Push, at(now))]),
@@ -147,7 +148,8 @@ fn what_is_long_past_is_told_to_nobody() {
 /// UTC). On Lord Howe Island they go by half an hour.
 #[test]
 fn quiet_hours_end_when_the_clocks_of_the_place_say_so() {
-    let table: [(&str, Tz, (&str, &str), &str, &str); 22] = [
+    type Row = (&'static str, Tz, (&'static str, &'static str), &'static str, &'static str);
+    let table: [Row; 22] = [
         ("before", Vienna, ("22:00", "06:00"), "2026-01-10T20:59:59Z", "2026-01-10T20:59:59Z"),
         ("at the beginning", Vienna, ("22:00", "06:00"), "2026-01-10T21:00:00Z", "2026-01-11T05:00:00Z"),
         ("at midnight", Vienna, ("22:00", "06:00"), "2026-01-10T23:00:00Z", "2026-01-11T05:00:00Z"),
