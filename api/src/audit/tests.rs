@@ -293,7 +293,10 @@ async fn every_route_leaves_what_its_row_says() {
             };
             answer.data();
         }
-        assert_eq!(lines(&test).await, before + 1, "{rule:?} leaves one line");
+        let left = lines(&test).await - before;
+        // A whole schedule leaves one for each class.
+        let is_schedule = ["/api/v1/settings", "/api/v1/settings/schedule"].contains(&rule.1);
+        assert!(left == 1 || is_schedule && left > 1, "{rule:?} leaves {left} lines");
         let line = newest(&test).await;
         assert_eq!((&line["outcome"], &line["occurrences"]), (&json!("done"), &json!(1)), "{rule:?}");
         assert_eq!(line["actorKind"], "user", "{rule:?}");
