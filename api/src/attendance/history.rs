@@ -16,6 +16,7 @@ use utoipa::ToSchema;
 /// What a record said for some time.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = RecordVersion)]
 struct VersionBody {
     /// `present`, `late`, `absent` or `excused`.
     status: AttendanceStatus,

@@ -35,7 +35,7 @@ use rollcall_schemas::{
 };
 use rollcall_service::http::{Problem, Query};
 use serde::Deserialize;
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 use watcher::Watcher;
 
@@ -64,6 +64,18 @@ pub(crate) struct EventParams {
     last_event_id: Option<u64>,
 }
 
+/// One event of the stream (HTML standard, server-sent events).
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes what a stream is made of")]
+struct StreamedEvent {
+    /// Its place in the log: what `Last-Event-ID` goes on after.
+    id: Option<String>,
+    /// The type of the fact, or `reset`.
+    event: Option<String>,
+    /// The fact, as JSON.
+    data: String,
+}
+
 /// Watch what happens.
 ///
 /// `Last-Event-ID` resumes after that event. An event `reset` says that events after it are gone from the log, and that
@@ -76,7 +88,7 @@ pub(crate) struct EventParams {
         EventParams,
         ("Last-Event-ID" = Option<u64>, Header, description = "The last event seen"),
     ),
-    responses((status = 200, description = "The stream", content_type = "text/event-stream", body = String))
+    responses((status = 200, description = "The stream", content_type = "text/event-stream", body = StreamedEvent))
 )]
 pub(crate) async fn watch_events(
     State(api): State<Api>,
@@ -85,6 +97,10 @@ pub(crate) async fn watch_events(
     Query(params): Query<EventParams>,
 ) -> Result<Response, ApiError> {
     let after = last_event_id(&headers)?.or(params.last_event_id);
+    // Places in the log are shown as signed numbers of 64 bits.
+    if after.is_some_and(|after| i64::try_from(after).is_err()) {
+        return Err(Problem::validation([("lastEventId", "must be the id of an event")]).into());
+    }
     let filter = filter(params)?;
     let watcher = Watcher::open(&api, caller, headers, filter, after).await?;
     let body = Body::from_stream(watcher.into_stream());

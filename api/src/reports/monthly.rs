@@ -7,7 +7,7 @@ use super::{
 use crate::{admin::OrganisationConfig, error::ApiError, extract::Caller, state::Api};
 use axum::{extract::State, response::Response};
 use rollcall_schemas::id::ClassId;
-use rollcall_service::http::{Query, SuccessEnvelope};
+use rollcall_service::http::{ErrorEnvelope, Query, SuccessEnvelope};
 use rollcall_store::reports::{self, Days, Period};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -90,11 +90,14 @@ impl Tables for MonthlySummary {
     path = "/api/v1/analytics/monthly-summary",
     tag = "analytics",
     params(MonthlyParams),
-    responses((status = 200, description = "The months, or a file of them", content(
-        (SuccessEnvelope<MonthlySummary> = "application/json"),
-        (String = "text/csv"),
-        (String = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
-    )))
+    responses(
+        (status = 200, description = "The months, or a file of them", content(
+            (SuccessEnvelope<MonthlySummary> = "application/json"),
+            (String = "text/csv"),
+            (String = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
+        )),
+        (status = 404, description = "`NOT_FOUND`: no such class", body = ErrorEnvelope),
+    )
 )]
 pub(crate) async fn monthly_summary(
     State(api): State<Api>,

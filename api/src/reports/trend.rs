@@ -8,7 +8,7 @@ use crate::{admin::OrganisationConfig, error::ApiError, extract::Caller, state::
 use axum::{extract::State, response::Response};
 use chrono::NaiveDate;
 use rollcall_schemas::id::ClassId;
-use rollcall_service::http::{Query, SuccessEnvelope};
+use rollcall_service::http::{ErrorEnvelope, Query, SuccessEnvelope};
 use rollcall_store::reports::{self, Days, Period};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -86,11 +86,14 @@ impl Tables for Trend {
     path = "/api/v1/analytics/attendance-trend",
     tag = "analytics",
     params(TrendParams),
-    responses((status = 200, description = "The days, or a file of them", content(
-        (SuccessEnvelope<Trend> = "application/json"),
-        (String = "text/csv"),
-        (String = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
-    )))
+    responses(
+        (status = 200, description = "The days, or a file of them", content(
+            (SuccessEnvelope<Trend> = "application/json"),
+            (String = "text/csv"),
+            (String = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
+        )),
+        (status = 404, description = "`NOT_FOUND`: no such class", body = ErrorEnvelope),
+    )
 )]
 pub(crate) async fn attendance_trend(
     State(api): State<Api>,

@@ -19,7 +19,7 @@ use crate::{
 use axum::extract::State;
 use garde::Validate;
 use rollcall_schemas::id::{ClassId, UserId};
-use rollcall_service::http::{Problem, Success, SuccessEnvelope};
+use rollcall_service::http::{ErrorEnvelope, Problem, Success, SuccessEnvelope};
 use rollcall_store::{PgConnection, reports, timetables};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -83,7 +83,10 @@ pub(crate) async fn get_schedule(State(api): State<Api>, caller: Caller) -> Repl
     path = "/api/v1/settings/schedule",
     tag = "timetable",
     request_body = NewSchedule,
-    responses((status = 200, description = "The schedule as it is now", body = SuccessEnvelope<ScheduleData>))
+    responses(
+        (status = 200, description = "The schedule as it is now", body = SuccessEnvelope<ScheduleData>),
+        (status = 404, description = "`NOT_FOUND`: no such class", body = ErrorEnvelope),
+    )
 )]
 pub(crate) async fn set_schedule(
     State(api): State<Api>,

@@ -12,7 +12,7 @@ use crate::{
 use axum::extract::State;
 use garde::Validate;
 use rollcall_schemas::{id::UserId, role::Role};
-use rollcall_service::http::{Success, SuccessEnvelope};
+use rollcall_service::http::{ErrorEnvelope, Success, SuccessEnvelope};
 use rollcall_store::{
     PgConnection,
     timetables::{self, TeacherSettings},
@@ -126,7 +126,10 @@ pub(crate) async fn get_own_settings(State(api): State<Api>, caller: Caller) -> 
     path = "/api/v1/settings",
     tag = "timetable",
     request_body = OwnSettingsPatch,
-    responses((status = 200, description = "The settings as changed", body = SuccessEnvelope<OwnSettings>))
+    responses(
+        (status = 200, description = "The settings as changed", body = SuccessEnvelope<OwnSettings>),
+        (status = 404, description = "`NOT_FOUND`: no such class", body = ErrorEnvelope),
+    )
 )]
 pub(crate) async fn change_own_settings(
     State(api): State<Api>,
@@ -154,7 +157,10 @@ pub(crate) async fn change_own_settings(
     path = "/api/v1/settings",
     tag = "timetable",
     request_body = NewOwnSettings,
-    responses((status = 200, description = "The settings as they are now", body = SuccessEnvelope<OwnSettings>))
+    responses(
+        (status = 200, description = "The settings as they are now", body = SuccessEnvelope<OwnSettings>),
+        (status = 404, description = "`NOT_FOUND`: no such class", body = ErrorEnvelope),
+    )
 )]
 pub(crate) async fn set_own_settings(
     State(api): State<Api>,
