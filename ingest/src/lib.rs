@@ -74,9 +74,9 @@ pub struct Ingest {
 pub fn start(config: IngestConfig, deps: IngestDeps, lifecycle: &Lifecycle) -> Ingest {
     let knowledge = Knowledge::follow(&deps.bus, config.snapshot_folder.as_deref(), lifecycle);
     watch_health(&deps, &knowledge);
-    let keeping = knowledge.clone().keep_limits(deps.limiter.clone());
+    let (keeping, stop) = (knowledge.clone().keep_limits(deps.limiter.clone()), lifecycle.soft_stop());
     lifecycle.spawn("limits-set", async move {
-        keeping.await;
+        stop.run_until_cancelled(keeping).await;
         Ok::<_, Infallible>(())
     });
     let (bus, entropy, stop) = (deps.bus.clone(), deps.entropy.clone(), lifecycle.soft_stop());
