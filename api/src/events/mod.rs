@@ -96,13 +96,13 @@ pub(crate) async fn watch_events(
     headers: HeaderMap,
     Query(params): Query<EventParams>,
 ) -> Result<Response, ApiError> {
-    let after = last_event_id(&headers)?.or(params.last_event_id);
+    let (of_header, of_query) = (last_event_id(&headers)?, params.last_event_id);
     // Places in the log are shown as signed numbers of 64 bits.
-    if after.is_some_and(|after| i64::try_from(after).is_err()) {
+    if of_header.into_iter().chain(of_query).any(|id| i64::try_from(id).is_err()) {
         return Err(Problem::validation([("lastEventId", "must be the id of an event")]).into());
     }
     let filter = filter(params)?;
-    let watcher = Watcher::open(&api, caller, headers, filter, after).await?;
+    let watcher = Watcher::open(&api, caller, headers, filter, of_header.or(of_query)).await?;
     let body = Body::from_stream(watcher.into_stream());
     Ok(([(CONTENT_TYPE, "text/event-stream"), (CACHE_CONTROL, "no-cache")], body).into_response())
 }
