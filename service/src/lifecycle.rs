@@ -156,6 +156,9 @@ impl Lifecycle {
             ended = timeout_at(deadline, self.0.tasks.wait()) => if ended.is_ok() { return },
             () = self.0.hard.cancelled() => {}
         }
+        for (task, _) in self.0.running.lock().iter().filter(|(_, handle)| !handle.is_finished()) {
+            tracing::warn!(task, "did not end softly: told to end at once");
+        }
         self.0.hard.cancel();
         if timeout(hard_grace, self.0.tasks.wait()).await.is_ok() {
             return;

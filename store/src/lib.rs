@@ -40,6 +40,7 @@ pub mod sign_ins;
 pub mod statistics;
 pub mod timetables;
 pub mod users;
+pub mod webhook_sending;
 pub mod webhooks;
 
 use sqlx::{

@@ -1,5 +1,5 @@
 //! Webhooks: addresses of other systems that are told what happens. Written by the api only; how sending to them goes is the
-//! attendance worker's, in [`crate::deliveries`].
+//! attendance worker's, in [`crate::webhook_sending`].
 
 use crate::{
     StoreError,

@@ -5,7 +5,8 @@ use crate::{Deps, error::WorkError};
 use rollcall_schemas::subject::Stream;
 use rollcall_store::{
     StoreError,
-    deliveries::{self, Known, Replay},
+    deliveries::{self, Known},
+    webhook_sending::{self, Replay},
     webhooks,
 };
 
@@ -16,11 +17,11 @@ const PLACES: u64 = 200;
 pub(super) async fn advance(deps: &Deps) -> Result<u64, WorkError> {
     let now = deps.clock.now();
     let mut tx = deps.begin().await?;
-    let Some(replay) = deliveries::lock_replay(&mut tx).await? else { return Ok(0) };
+    let Some(replay) = webhook_sending::lock_replay(&mut tx).await? else { return Ok(0) };
     let Some(webhook) = webhooks::find(&mut tx, replay.webhook_id).await?.filter(webhooks::Webhook::is_on)
     else {
         // Nobody listens any more.
-        deliveries::advance_replay(&mut tx, Replay { next: replay.last + 1, ..replay }).await?;
+        webhook_sending::advance_replay(&mut tx, Replay { next: replay.last + 1, ..replay }).await?;
         tx.commit().await.map_err(StoreError::from)?;
         return Ok(0);
     };
@@ -38,7 +39,7 @@ pub(super) async fn advance(deps: &Deps) -> Result<u64, WorkError> {
         }
     }
     let sent = deliveries::add(&mut tx, &again, Known::IsSentAgain, now).await?;
-    deliveries::advance_replay(&mut tx, Replay { next: end.max(first), ..replay }).await?;
+    webhook_sending::advance_replay(&mut tx, Replay { next: end.max(first), ..replay }).await?;
     tx.commit().await.map_err(StoreError::from)?;
     Ok(sent)
 }

@@ -18,8 +18,9 @@ use rollcall_schemas::{
 };
 use rollcall_store::{
     PgConnection, StoreError,
-    deliveries::{self, Known, NewDelivery, Recipient, Replay},
+    deliveries::{self, Known, NewDelivery, Recipient},
     outbox::{self, OutboxMessage},
+    webhook_sending::{self, Replay},
     webhooks::{self, Webhook},
 };
 use serde_json::json;
@@ -84,7 +85,7 @@ impl AskWebhook {
                 let id = request.request_id.0;
                 let replay = Replay { id, webhook_id: webhook.id, next: since.saturating_add(1), last };
                 if replay.next <= replay.last {
-                    deliveries::begin_replay(tx, replay, now).await?;
+                    webhook_sending::begin_replay(tx, replay, now).await?;
                 }
                 Ok(WebhookAnswer { until: Some(last), ..answer })
             }

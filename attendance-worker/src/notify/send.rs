@@ -19,7 +19,7 @@ use rollcall_store::{
     PgConnection, StoreError,
     deliveries::{self, Attempt, Leased, Recipient, Standing},
     outbox::{self, OutboxMessage},
-    webhooks,
+    webhook_sending, webhooks,
 };
 use std::{
     collections::HashMap,
@@ -206,14 +206,14 @@ impl Inner {
     ) -> Result<Option<Fact>, StoreError> {
         let Recipient::Webhook(id) = leased.recipient else { return Ok(None) };
         match standing {
-            Standing::Delivered => deliveries::webhook_answered(tx, id).await.map(|()| None),
+            Standing::Delivered => webhook_sending::answered(tx, id).await.map(|()| None),
             Standing::Cancelled => Ok(None),
             Standing::Waiting(_) | Standing::Failed => {
                 let Some(webhook) = webhooks::find(tx, id).await? else { return Ok(None) };
-                let since = deliveries::webhook_failed(tx, id, webhook.enabled_at, attempt.at).await?;
+                let since = webhook_sending::failed(tx, id, webhook.enabled_at, attempt.at).await?;
                 let is_gone = attempt.code == Some(i32::from(GONE));
                 let is_over = is_gone || is_given_up(since, attempt.at, self.disable_after);
-                if !is_over || !deliveries::disable_webhook(tx, id, webhook.enabled_at, attempt.at).await? {
+                if !is_over || !webhook_sending::disable(tx, id, webhook.enabled_at, attempt.at).await? {
                     return Ok(None);
                 }
                 Ok(Some(facts::webhook_disabled(id, since, attempt.at)))

@@ -26,6 +26,8 @@ async fn everything_starts_stops_and_starts_again_with_what_it_had() {
     up.interrupt();
     assert!(up.ended().await.success(), "an orderly stop is a success");
     assert_eq!(running(&servers), [0; 0], "nothing is left");
+    let said = std::fs::read_to_string(folder.path().join("up.log")).unwrap();
+    assert!(!said.contains("did not end softly"), "every task ends when it is asked: {said}");
     let log = std::fs::read_to_string(folder.path().join("postgres/server.log")).unwrap();
     assert!(log.contains("database system is shut down"), "the database was stopped in order: {log}");
 
