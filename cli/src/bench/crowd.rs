@@ -3,22 +3,24 @@
 //! clients has heard of each mark.
 
 use anyhow::{Context, bail, ensure};
-use futures::{SinkExt, StreamExt, TryStreamExt, stream};
+use futures::{SinkExt, StreamExt, stream};
 use rollcall_service::clock::Clock;
 use serde_json::json;
 use std::{
     collections::HashMap,
     io::{BufRead, stdin},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    pin::pin,
     process::Stdio,
     time::Duration,
 };
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
     process::{Child, ChildStdout, Command},
     sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
     task::JoinSet,
-    time::timeout,
+    time::{Instant, sleep, timeout},
 };
 use tokio_tungstenite::{
     WebSocketStream, client_async_with_config,
@@ -29,18 +31,22 @@ use tokio_tungstenite::{
 const CONNECTING: usize = 25;
 /// What is read at once: events are short, and clients are many.
 const READ_BYTES: usize = 1024;
+/// Whoever is not connected by then stays away.
 const CONNECTED_WITHIN: Duration = Duration::from_secs(300);
+/// All marks together, once all of them are made.
 const HEARD_WITHIN: Duration = Duration::from_secs(60);
 /// How often a client asks for the session: the database was started again, and each of the api's connections fails once.
 const TRIES: usize = 50;
-const READY: &str = "ready";
 
 /// Watches a session with many clients. The access token comes on standard input.
 #[derive(clap::Args)]
 pub struct BenchCrowd {
     /// Address of the api, such as `127.0.0.1:8080`.
     #[arg(long)]
-    address: String,
+    address: SocketAddr,
+    /// Address that the clients come from: each has ports of its own.
+    #[arg(long)]
+    from: IpAddr,
     /// The session.
     #[arg(long)]
     session: String,
@@ -51,28 +57,40 @@ pub struct BenchCrowd {
 
 type Wire = WebSocketStream<TcpStream>;
 
-/// Runs `rollcall bench-crowd`, until it is killed.
+/// Runs `rollcall bench-crowd`, until it is killed. Says how many clients are connected, and then of each student when the
+/// last of them heard that they were marked.
 ///
 /// # Errors
-/// When a client cannot connect, or is cut off.
+/// When no client can connect, and when one is cut off.
 pub async fn run(crowd: BenchCrowd) -> anyhow::Result<()> {
     let mut token = String::new();
     stdin().lock().read_line(&mut token)?;
-    let joining = stream::iter(0..crowd.clients).map(|_| join(&crowd, token.trim()));
-    let wires: Vec<Wire> = joining.buffer_unordered(CONNECTING).try_collect().await?;
-    println!("{READY}");
     let (heard, hearing) = unbounded_channel();
     let mut clients = JoinSet::new();
-    for wire in wires {
-        clients.spawn(listen(wire, heard.clone()));
+    let late = sleep(CONNECTED_WITHIN);
+    let joining = stream::iter(0..crowd.clients).map(|_| join(&crowd, token.trim()));
+    let mut joining = pin!(joining.buffer_unordered(CONNECTING).take_until(late));
+    let mut refused = None;
+    while let Some(joined) = joining.next().await {
+        match joined {
+            // From now on it must listen: a client that shows no sign of life while others connect is cut off.
+            Ok(wire) => drop(clients.spawn(listen(wire, heard.clone()))),
+            Err(error) => refused = Some(error),
+        }
     }
+    let connected = clients.len();
+    match refused {
+        Some(error) if connected == 0 => return Err(error.context("no client could connect")),
+        Some(error) => eprintln!("only {connected} of {} clients could connect: {error:#}", crowd.clients),
+        None => {}
+    }
+    println!("{connected}");
     tokio::select! {
-        () = report(hearing, crowd.clients) => Ok(()),
+        () = report(hearing, connected) => Ok(()),
         ended = clients.join_next() => bail!("a client was cut off: {ended:?}"),
     }
 }
 
-/// Says of each student when the last client heard that they were marked.
 async fn report(mut hearing: UnboundedReceiver<(String, i64)>, clients: usize) {
     let mut marks = HashMap::<String, (usize, i64)>::new();
     while let Some((student, at)) = hearing.recv().await {
@@ -85,7 +103,9 @@ async fn report(mut hearing: UnboundedReceiver<(String, i64)>, clients: usize) {
 }
 
 async fn join(crowd: &BenchCrowd, token: &str) -> anyhow::Result<Wire> {
-    let stream = TcpStream::connect(&crowd.address).await.context("a client cannot connect")?;
+    let socket = TcpSocket::new_v4()?;
+    socket.bind((crowd.from, 0).into()).context("a client has no port")?;
+    let stream = socket.connect(crowd.address).await.context("a client cannot connect")?;
     let url = format!("ws://{}/socket.io/?EIO=4&transport=websocket", crowd.address);
     let config = WebSocketConfig::default().read_buffer_size(READ_BYTES);
     let (mut wire, _) = client_async_with_config(url, stream, Some(config)).await?;
@@ -134,24 +154,30 @@ async fn listen(mut wire: Wire, heard: UnboundedSender<(String, i64)>) -> anyhow
 
 /// Clients in processes of their own; they end with this.
 pub struct Crowd {
+    /// How many are in the room.
+    pub connected: usize,
+    /// How long it took until they were.
+    pub took: Duration,
     processes: Vec<(Child, Lines<BufReader<ChildStdout>>)>,
 }
 
 impl Crowd {
-    /// Connects `clients` clients, which are in that session's room when this returns.
+    /// Connects `clients` clients. Those that could are in that session's room when this returns.
     ///
     /// # Errors
-    /// When one of them cannot.
+    /// When those of one process cannot at all.
     pub async fn gather(
         address: &str,
         (session, token): (&str, &str),
-        (clients, processes): (usize, usize),
+        (clients, processes): (usize, u8),
     ) -> anyhow::Result<Self> {
-        let mut crowd = Self { processes: Vec::new() };
-        for _ in 0..processes {
+        let begun = Instant::now();
+        let mut crowd = Self { connected: 0, took: Duration::ZERO, processes: Vec::new() };
+        for number in 1..=processes {
+            let from = Ipv4Addr::new(127, 0, 1, number).to_string();
             let mut child = Command::new(std::env::current_exe().context("finding this program")?)
-                .args(["bench-crowd", "--address", address, "--session", session, "--clients"])
-                .arg((clients / processes).to_string())
+                .args(["bench-crowd", "--address", address, "--from", &from, "--session", session, "--clients"])
+                .arg((clients / usize::from(processes)).to_string())
                 .stdin(Stdio::piped())
                 .stdout(Stdio::piped())
                 .kill_on_drop(true)
@@ -163,10 +189,10 @@ impl Crowd {
             crowd.processes.push((child, BufReader::new(output).lines()));
         }
         for (_, lines) in &mut crowd.processes {
-            let line =
-                timeout(CONNECTED_WITHIN, lines.next_line()).await.context("clients do not connect")??;
-            ensure!(line.as_deref() == Some(READY), "clients could not connect");
+            let connected = lines.next_line().await?.context("clients could not connect")?;
+            crowd.connected += connected.parse::<usize>()?;
         }
+        crowd.took = begun.elapsed();
         Ok(crowd)
     }
 
@@ -175,18 +201,21 @@ impl Crowd {
     /// # Errors
     /// When one of them does not hear of one.
     pub async fn heard(&mut self, marks: usize) -> anyhow::Result<HashMap<String, i64>> {
+        let heard = timeout(HEARD_WITHIN, self.hear(marks)).await.context("marks were not heard")??;
+        ensure!(heard.len() == marks, "{} marks were heard instead of {marks}", heard.len());
+        Ok(heard)
+    }
+
+    async fn hear(&mut self, marks: usize) -> anyhow::Result<HashMap<String, i64>> {
         let mut heard = HashMap::new();
         for (_, lines) in &mut self.processes {
             for _ in 0..marks {
-                let line =
-                    timeout(HEARD_WITHIN, lines.next_line()).await.context("marks were not heard")??;
-                let line = line.context("clients were cut off")?;
+                let line = lines.next_line().await?.context("clients were cut off")?;
                 let (student, at) = line.split_once(' ').context("an unreadable line")?;
                 let last = heard.entry(student.to_owned()).or_default();
                 *last = at.parse::<i64>()?.max(*last);
             }
         }
-        ensure!(heard.len() == marks, "{} marks were heard instead of {marks}", heard.len());
         Ok(heard)
     }
 }

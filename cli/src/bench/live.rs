@@ -12,7 +12,7 @@ use super::{
     school::{School, Session},
 };
 use crate::{client::Client, config::Config, open_files, watch};
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use futures::{StreamExt, TryStreamExt, stream};
 use reqwest::{Method, RequestBuilder};
 use rollcall_service::clock::Clock;
@@ -39,7 +39,9 @@ pub async fn run(scope: Scope, config: &Config, report: &mut Report) -> anyhow::
     // The services inherit it. Both sides of each socket, and room for everything else.
     let files = open_files::raise_limit().context("allowing enough open files")?;
     let needed = 4 * watchers as u64;
-    ensure!(files.is_none_or(|files| files >= needed), "{needed} open files are needed; raise `ulimit -Hn`");
+    if let Some(files) = files.filter(|files| *files < needed) {
+        bail!("{needed} open files are needed, and the system allows {files}: raise `ulimit -Hn`");
+    }
     let services = [Service::AttendanceWorker, Service::Api, Service::Ingest];
     deployment::with(config, &services, async |deployment| {
         postgres::query(deployment, "ALTER SYSTEM SET track_commit_timestamp = on").await?;

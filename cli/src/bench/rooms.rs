@@ -8,20 +8,20 @@ use super::{
     latency::Delays,
     live::commit_times,
     postgres,
-    process::{Service, resident_mb},
+    process::{Service, own_mb},
     report::{Figure, Report},
     scans::mark,
     school::School,
 };
 use crate::{config::Config, open_files};
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail};
 use std::time::Duration;
 use tokio::time::{interval, sleep};
 
 const NAME: &str = "live";
 const WATCHERS: usize = 10_000;
 /// Processes that the watchers are in.
-const PROCESSES: usize = 4;
+const PROCESSES: u8 = 4;
 const EVERY: Duration = Duration::from_secs(1);
 /// What connecting leaves behind for a moment, it has let go of then.
 const SETTLING: Duration = Duration::from_secs(5);
@@ -36,7 +36,9 @@ pub async fn run(scope: Scope, config: &Config, report: &mut Report) -> anyhow::
     // The service and the clients inherit it.
     let files = open_files::raise_limit().context("allowing enough open files")?;
     let needed = watchers as u64 + OTHER_FILES;
-    ensure!(files.is_none_or(|files| files >= needed), "{needed} open files are needed; raise `ulimit -Hn`");
+    if let Some(files) = files.filter(|files| *files < needed) {
+        bail!("{needed} open files are needed, and the system allows {files}: raise `ulimit -Hn`");
+    }
     let services = [Service::AttendanceWorker, Service::Api, Service::Ingest];
     deployment::with(config, &services, async |deployment| {
         postgres::query(deployment, "ALTER SYSTEM SET track_commit_timestamp = on").await?;
@@ -45,11 +47,11 @@ pub async fn run(scope: Scope, config: &Config, report: &mut Report) -> anyhow::
         let session = school.open_session().await?;
         let (pid, address) = (deployment.pid(Service::Api), deployment.address(Service::Api));
         let address = address.strip_prefix("http://").context("an address")?;
-        let alone_mb = resident_mb(pid)?;
+        let alone_mb = own_mb(pid)?;
         let who = (&*session.id.to_string(), &*school.admin_token);
         let mut crowd = Crowd::gather(address, who, (watchers, PROCESSES)).await?;
         sleep(SETTLING).await;
-        let each_kb = (resident_mb(pid)? - alone_mb) * 1_000.0 / watchers as f64;
+        let each_kb = (own_mb(pid)? - alone_mb) * 1_000.0 / crowd.connected as f64;
 
         let (first, others) = school.students.split_first().context("students")?;
         // A first mark, after which every client is known to hear.
@@ -67,11 +69,15 @@ pub async fn run(scope: Scope, config: &Config, report: &mut Report) -> anyhow::
             let committed = committed.get(&student).context("an event without a record")?;
             last.record(Duration::from_micros((at - committed).max(0).unsigned_abs()));
         }
-        let note = format!("{watchers} watchers of one room, in {PROCESSES} processes; {marks} marks");
+        let connected = Figure::new(NAME, "Socket.IO: watchers of one room", crowd.connected as f64, "");
+        report.add(connected.note(format!("of {watchers}, in {PROCESSES} processes")));
+        let connecting = Figure::new(NAME, "Socket.IO: until all of them watch", crowd.took.as_secs_f64(), "s");
+        report.add(connecting.note(format!("{:.0} a second", crowd.connected as f64 / crowd.took.as_secs_f64())));
         let memory = Figure::new(NAME, "Socket.IO: memory of the api for each watcher", each_kb, "kB");
-        report.add(memory.at_most(PER_WATCHER_LIMIT_KB).note(format!("{alone_mb:.0} MB without watchers")));
+        let note = format!("its own memory; {alone_mb:.0} MB without watchers");
+        report.add(memory.at_most(PER_WATCHER_LIMIT_KB).note(note));
         let p50 = Figure::new(NAME, "Socket.IO: commit to last watcher, p50", last.percentile_ms(50.0), "ms");
-        report.add(p50.note(note));
+        report.add(p50.note(format!("{marks} marks, one each {} s", EVERY.as_secs())));
         let p99 = Figure::new(NAME, "Socket.IO: commit to last watcher, p99", last.percentile_ms(99.0), "ms");
         report.add(p99.at_most(P99_LIMIT_MS).note(format!("longest {:.1} ms", last.max_ms())));
         Ok(())
