@@ -176,7 +176,16 @@ impl Crowd {
         for number in 1..=processes {
             let from = Ipv4Addr::new(127, 0, 1, number).to_string();
             let mut child = Command::new(std::env::current_exe().context("finding this program")?)
-                .args(["bench-crowd", "--address", address, "--from", &from, "--session", session, "--clients"])
+                .args([
+                    "bench-crowd",
+                    "--address",
+                    address,
+                    "--from",
+                    &from,
+                    "--session",
+                    session,
+                    "--clients",
+                ])
                 .arg((clients / usize::from(processes)).to_string())
                 .stdin(Stdio::piped())
                 .stdout(Stdio::piped())

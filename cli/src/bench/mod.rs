@@ -20,6 +20,7 @@ mod postgres;
 mod process;
 mod reads;
 mod report;
+mod reports;
 mod rooms;
 mod scans;
 mod school;
@@ -61,6 +62,8 @@ enum Name {
     Scans,
     /// An authenticated read against a bare route.
     Reads,
+    /// Reports of a large class against the statements that they rest on.
+    Reports,
     /// Sign-ins against bcrypt alone.
     Logins,
     /// From the commit to the last of 1,000 streams of events, and of 10,000 clients of Socket.IO, and what those cost.
@@ -126,6 +129,7 @@ async fn measure(name: Name, scope: Scope, config: &Config, report: &mut Report)
         Name::Ingest => ingest::run(scope, config, report).await,
         Name::Scans => scans::run(scope, config, report).await,
         Name::Reads => reads::run(scope, config, report).await,
+        Name::Reports => reports::run(scope, config, report).await,
         Name::Logins => logins::run(scope, config, report).await,
         Name::Live => {
             live::run(scope, config, report).await?;

@@ -25,7 +25,7 @@ pub struct Figure {
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Against {
-    /// The same work done by something simpler, measured in the same run, where more is better.
+    /// The same work done by something simpler, measured in the same run.
     Peer {
         /// What did it.
         name: String,
@@ -33,7 +33,7 @@ pub enum Against {
         value: f64,
         /// Ours divided by it.
         ratio: f64,
-        /// The least that the ratio should be.
+        /// The least that the ratio should be, where more is better.
         aim: Option<f64>,
     },
     /// What the number should not exceed.
@@ -51,7 +51,7 @@ impl Figure {
         Self { benchmark, name: name.into(), value, unit, against: None, note: String::new() }
     }
 
-    /// Beside what something simpler reaches, more being better; `aim` is the least that the ratio should be.
+    /// Beside what something simpler reaches; where more is better, `aim` is the least that the ratio should be.
     pub fn beside(mut self, peer: impl Into<String>, value: f64, aim: Option<f64>) -> Self {
         self.against = Some(Against::Peer { name: peer.into(), value, ratio: self.value / value, aim });
         self

@@ -71,8 +71,11 @@ pub async fn run(scope: Scope, config: &Config, report: &mut Report) -> anyhow::
         }
         let connected = Figure::new(NAME, "Socket.IO: watchers of one room", crowd.connected as f64, "");
         report.add(connected.note(format!("of {watchers}, in {PROCESSES} processes")));
-        let connecting = Figure::new(NAME, "Socket.IO: until all of them watch", crowd.took.as_secs_f64(), "s");
-        report.add(connecting.note(format!("{:.0} a second", crowd.connected as f64 / crowd.took.as_secs_f64())));
+        let connecting =
+            Figure::new(NAME, "Socket.IO: until all of them watch", crowd.took.as_secs_f64(), "s");
+        report.add(
+            connecting.note(format!("{:.0} a second", crowd.connected as f64 / crowd.took.as_secs_f64())),
+        );
         let memory = Figure::new(NAME, "Socket.IO: memory of the api for each watcher", each_kb, "kB");
         let note = format!("its own memory; {alone_mb:.0} MB without watchers");
         report.add(memory.at_most(PER_WATCHER_LIMIT_KB).note(note));

@@ -51,7 +51,8 @@ pub struct School {
     pub admin_token: String,
     /// The students, as they call ingest.
     pub students: Vec<Client>,
-    class_id: ClassId,
+    /// The class.
+    pub class_id: ClassId,
     teacher_id: UserId,
     bus: Bus,
     pool: Pool<Postgres>,
