@@ -138,6 +138,8 @@ pub const RULES: &[Rule] = &[
     rule("GET",    "/api/v1/sessions/{id}/scan-checks",         STAFF_AND_TEACHERS,          Ownership::Session("id")),
     rule("GET",    "/api/v1/sessions/{id}/qr",                  STAFF_AND_TEACHERS,          Ownership::Session("id")).or_key(CodesRead),
     rule("POST",   "/api/v1/sessions/{id}/qr",                  TEACHING,                    Ownership::Session("id")).asked(),
+    rule("GET",    "/api/v1/sessions/{id}/qr.png",              STAFF_AND_TEACHERS,          Ownership::Session("id")).or_key(CodesRead),
+    rule("GET",    "/api/v1/sessions/{id}/qr.svg",              STAFF_AND_TEACHERS,          Ownership::Session("id")).or_key(CodesRead),
 
     rule("GET",    "/api/v1/attendance/session/{id}",           STAFF_AND_TEACHERS,          Ownership::Session("id")).or_key(AttendanceRead),
     rule("GET",    "/api/v1/attendance/student/{id}",           EVERYBODY,                   Ownership::Person("id")).or_key(AttendanceRead),

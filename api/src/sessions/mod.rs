@@ -4,6 +4,7 @@ mod change;
 mod list;
 mod one;
 mod qr;
+mod qr_files;
 pub(crate) mod qr_image;
 mod reopen;
 mod scan_checks;
@@ -33,6 +34,8 @@ pub(crate) fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(reopen::reopen_session))
         .routes(routes!(scan_checks::list_scan_checks))
         .routes(routes!(qr::get_code, qr::rotate_code))
+        .routes(routes!(qr_files::code_as_png))
+        .routes(routes!(qr_files::code_as_svg))
 }
 
 /// A session as the api shows one.

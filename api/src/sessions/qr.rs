@@ -1,4 +1,4 @@
-//! `GET` and `POST /sessions/{id}/qr`: the code that students scan.
+//! `GET` and `POST /sessions/{id}/qr`: the code that students scan. As an image alone it is in `qr_files`.
 
 use super::{
     SessionBody,
@@ -72,12 +72,18 @@ impl CodeData {
     )
 )]
 pub(crate) async fn get_code(State(api): State<Api>, Path(id): Path<SessionId>) -> Reply<CodeData> {
+    let (session, code) = shown(&api, id).await?;
+    Ok(Success::ok(CodeData::new(session, code)?))
+}
+
+/// A session with the code that it shows now.
+pub(super) async fn shown(api: &Api, id: SessionId) -> Result<(SessionView, QrCodeView), ApiError> {
     let mut db = api.connection().await?;
     let session = find(&mut db, id).await?;
     let code = session_views::code_at(&mut db, id, api.clock().now()).await?;
     let code =
         code.ok_or_else(|| Problem::new(Code::SessionNotActive, "the session shows no code at present"))?;
-    Ok(Success::ok(CodeData::new(session, code)?))
+    Ok((session, code))
 }
 
 /// Replace the code of a session before its time.
