@@ -70,13 +70,14 @@ pub(crate) fn attendance(session: &Session, scan: &Scan, mark: &Mark) -> Answer 
     Answer::Attendance(record(session, scan.student_id, mark))
 }
 
-/// The answer to a scan that is good, and not enough by itself.
-pub(crate) fn scan_kept(session: &Session, scan: &Scan) -> Answer {
+/// The answer to a scan that is good, and not enough by itself; `in_review`: that a person decides about.
+pub(crate) fn scan_kept(session: &Session, scan: &Scan, in_review: bool) -> Answer {
     Answer::ScanKept(ScanKeptAnswer {
         session_id: session.id,
         class_id: session.class_id,
         student_id: scan.student_id,
         scanned_at: scan.scanned_at,
+        in_review,
     })
 }
 

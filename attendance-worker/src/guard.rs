@@ -2,9 +2,8 @@
 //! of each scan, which devices were used by whom, and what was found. Where no class of the group has such rules, nothing
 //! is read or written.
 
-use crate::policy::protection::check;
+use crate::policy::protection::{Objection, check};
 use rollcall_schemas::{
-    code::Code,
     id::{AttendanceId, DeviceId, SessionId, UserId},
     scan::Scan,
 };
@@ -76,7 +75,7 @@ impl Guard {
         let (rules, context) = self.rules[place].as_ref().zip(context)?;
         let users = used_device(scan, Some(context)).and_then(|device| self.users.get(&device));
         let device_shared = users.is_some_and(|users| users.iter().any(|user| *user != scan.student_id));
-        let (found, refusal) = check(scan, context, rules, device_shared);
+        let (found, objection) = check(scan, context, rules, device_shared);
         let found = serde_json::to_value(found).expect("numbers and flags serialise");
         let check = ScanCheck {
             session_id: context.session.id,
@@ -86,7 +85,7 @@ impl Guard {
             counts: false,
             found,
         };
-        Some(Checked { refusal, check })
+        Some(Checked { objection, check })
     }
 
     /// Remembers what was found of a scan, and whether it counts.
@@ -109,7 +108,7 @@ impl Guard {
 
 /// A scan as it was held against the rules of its class.
 pub(crate) struct Checked {
-    /// Why it is refused, if it is.
-    pub(crate) refusal: Option<Code>,
+    /// What the class has against it, if anything.
+    pub(crate) objection: Option<Objection>,
     check: ScanCheck,
 }

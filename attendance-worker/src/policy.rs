@@ -13,6 +13,7 @@ pub mod face;
 pub mod fusion;
 pub mod notify;
 pub mod protection;
+pub mod question;
 pub mod scan;
 pub mod session;
 pub mod timetable;

@@ -6,7 +6,8 @@ use crate::{
     gathering::Gathering,
     policy::{
         evidence::{absence, stands},
-        fusion::{self, Question, Settled, keeps_scans},
+        fusion::{self, Settled, keeps_scans},
+        question::Question,
     },
 };
 use chrono::{DateTime, Utc};
@@ -168,7 +169,7 @@ pub(crate) fn review_id(session: SessionId, student: UserId) -> ReviewId {
 /// A question about evidence of `student` that is not enough by itself.
 pub(crate) fn review(session: &Session, student: UserId, question: Question, cause: &Cause) -> Review {
     let (subject, candidates) = match question {
-        Question::NoFace(scan) => (Subject::Scan(scan.scan_id), Vec::new()),
+        Question::NoFace(scan) | Question::Doubted(scan, _) => (Subject::Scan(scan.scan_id), Vec::new()),
         Question::NoScan(vote) => {
             let look = Look {
                 camera_id: vote.camera_id,

@@ -11,6 +11,7 @@ use crate::{
     policy::{
         evidence::is_settled,
         fusion::keeps_scans,
+        question::Question,
         scan::{ScanDecision, decide_scan},
     },
     records::{self, Cause, Change},
@@ -258,14 +259,18 @@ impl Job {
         let known = (before.as_ref(), &gathered.unwrap_or_default());
         let decision = decide_scan(scan_id, scanned_at, context, known);
         let was_held = decision.is_good();
-        let protection = checked.and_then(|checked| checked.refusal);
-        let ScanDecision { change, refusal, kept, question } = decision.held_against(protection);
+        let objection = checked.and_then(|checked| checked.objection);
+        let ScanDecision { change, refusal, kept, question } =
+            decision.held_against(objection, ScanMark { scanned_at, scan_id });
         let to = To { request_id, caller: student_id, decided_at: now };
         let outcome = match (refusal, context, change) {
             (None, Some(context), Some(mark)) if is_settled(&mark) => {
                 to.succeeded(answers::attendance(&context.session, &self.scan, &mark))
             }
-            (None, Some(context), _) => to.succeeded(answers::scan_kept(&context.session, &self.scan)),
+            (None, Some(context), _) => {
+                let in_review = matches!(question, Some(Question::Doubted(..)));
+                to.succeeded(answers::scan_kept(&context.session, &self.scan, in_review))
+            }
             (refusal, ..) => {
                 let code = refusal.unwrap_or(Code::AlreadyMarkedAttendance);
                 to.failed(answers::scan_refusal(code, context, change.or(before).as_ref()))

@@ -60,7 +60,7 @@ pub struct Refusal {
 pub enum Answer {
     /// A scan was recorded.
     Attendance(AttendanceAnswer),
-    /// A scan is kept, and the class's rule wants a face too.
+    /// A scan is kept: the class's rule wants a face too, or a person decides.
     ScanKept(ScanKeptAnswer),
     /// Records say what a person said.
     Marks(MarksAnswer),
@@ -102,7 +102,7 @@ pub struct AttendanceAnswer {
     pub evidence: Evidence,
 }
 
-/// A scan that is good, and not enough by the rule of its class.
+/// A scan that is good, and not enough by the rules of its class.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ScanKeptAnswer {
@@ -117,6 +117,9 @@ pub struct ScanKeptAnswer {
     pub student_id: UserId,
     /// When the scan was received.
     pub scanned_at: DateTime<Utc>,
+    /// Whether a person decides about it, as it is in doubt.
+    #[serde(default)]
+    pub in_review: bool,
 }
 
 /// Records after a person's word.

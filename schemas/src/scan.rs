@@ -51,18 +51,21 @@ pub enum OnDoubt {
     /// It counts, and the doubt is kept with it.
     #[default]
     Accept,
+    /// It counts once a person says so.
+    Review,
     /// It does not count.
     Refuse,
 }
 
 impl OnDoubt {
     /// Every value.
-    pub const ALL: [OnDoubt; 2] = [OnDoubt::Accept, OnDoubt::Refuse];
+    pub const ALL: [OnDoubt; 3] = [OnDoubt::Accept, OnDoubt::Review, OnDoubt::Refuse];
 
     /// The name on the wire and in the database.
     pub fn as_str(self) -> &'static str {
         match self {
             OnDoubt::Accept => "accept",
+            OnDoubt::Review => "review",
             OnDoubt::Refuse => "refuse",
         }
     }

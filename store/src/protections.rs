@@ -16,16 +16,33 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 /// What a class does against codes that are passed on. By default nothing.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Protections {
-    /// Where scans must come from; empty means anywhere.
+    /// Where scans should come from; empty means anywhere.
     pub allowed_networks: Vec<IpNet>,
-    /// Where phones must be.
+    /// What becomes of a scan from elsewhere.
+    pub outside_networks: OnDoubt,
+    /// Where phones should be.
     pub room: Option<RoomPosition>,
+    /// What becomes of a scan from a phone that is too far from there.
+    pub too_far: OnDoubt,
     /// What becomes of a scan that does not say closely enough where its phone is, while [`Self::room`] is set.
     pub without_position: OnDoubt,
     /// What becomes of a scan from a device that another student has used in the session.
     pub shared_device: OnDoubt,
+}
+
+impl Default for Protections {
+    fn default() -> Self {
+        Self {
+            allowed_networks: Vec::new(),
+            outside_networks: OnDoubt::Refuse,
+            room: None,
+            too_far: OnDoubt::Refuse,
+            without_position: OnDoubt::Accept,
+            shared_device: OnDoubt::Accept,
+        }
+    }
 }
 
 /// Where a room is (WGS 84), and how far around it its students may be.
@@ -41,9 +58,11 @@ pub struct RoomPosition {
 
 struct Row {
     allowed_networks: Vec<String>,
+    outside_networks: String,
     room_latitude: Option<f64>,
     room_longitude: Option<f64>,
     room_radius_m: Option<i32>,
+    too_far: String,
     without_position: String,
     shared_device: String,
 }
@@ -61,11 +80,13 @@ impl TryFrom<Row> for Protections {
         let position = row.room_latitude.zip(row.room_longitude).zip(row.room_radius_m);
         Ok(Self {
             allowed_networks: row.allowed_networks.into_iter().map(network).collect::<Result<_, _>>()?,
+            outside_networks: on_doubt(&row.outside_networks, "outside_networks")?,
             room: position.map(|((latitude, longitude), radius_m)| RoomPosition {
                 latitude,
                 longitude,
                 radius_m,
             }),
+            too_far: on_doubt(&row.too_far, "too_far")?,
             without_position: on_doubt(&row.without_position, "without_position")?,
             shared_device: on_doubt(&row.shared_device, "shared_device")?,
         })
@@ -83,8 +104,8 @@ pub async fn of_class(
 ) -> Result<Protections, StoreError> {
     let row = sqlx::query_as!(
         Row,
-        r#"SELECT allowed_networks::text[] AS "allowed_networks!", room_latitude, room_longitude, room_radius_m,
-                  without_position, shared_device
+        r#"SELECT allowed_networks::text[] AS "allowed_networks!", outside_networks, room_latitude, room_longitude,
+                  room_radius_m, too_far, without_position, shared_device
            FROM class_protections
            WHERE class_id = $1 AND valid_from <= $2 AND (valid_to IS NULL OR valid_to > $2)"#,
         id.0,
@@ -106,8 +127,8 @@ pub async fn of_classes(
     let (classes, times): (Vec<Uuid>, Vec<DateTime<Utc>>) =
         moments.iter().map(|(class, at)| (class.0, *at)).unzip();
     let rows = sqlx::query!(
-        r#"SELECT asked.place AS "place!", p.allowed_networks::text[] AS "allowed_networks!", p.room_latitude,
-                  p.room_longitude, p.room_radius_m, p.without_position, p.shared_device
+        r#"SELECT asked.place AS "place!", p.allowed_networks::text[] AS "allowed_networks!", p.outside_networks,
+                  p.room_latitude, p.room_longitude, p.room_radius_m, p.too_far, p.without_position, p.shared_device
            FROM UNNEST($1::uuid[], $2::timestamptz[]) WITH ORDINALITY AS asked (class_id, at, place)
            JOIN class_protections p ON p.class_id = asked.class_id AND p.valid_from <= asked.at
                 AND (p.valid_to IS NULL OR p.valid_to > asked.at)"#,
@@ -121,9 +142,11 @@ pub async fn of_classes(
         let place = usize::try_from(row.place - 1).expect("places count from 1");
         let row = Row {
             allowed_networks: row.allowed_networks,
+            outside_networks: row.outside_networks,
             room_latitude: row.room_latitude,
             room_longitude: row.room_longitude,
             room_radius_m: row.room_radius_m,
+            too_far: row.too_far,
             without_position: row.without_position,
             shared_device: row.shared_device,
         };
@@ -153,11 +176,12 @@ pub async fn set(
     sqlx::query!(
         "INSERT INTO class_protections
              (class_id, valid_from, allowed_networks, room_latitude, room_longitude, room_radius_m, without_position,
-              shared_device)
-         VALUES ($1, $2, $3::text[]::cidr[], $4, $5, $6, $7, $8)
+              shared_device, outside_networks, too_far)
+         VALUES ($1, $2, $3::text[]::cidr[], $4, $5, $6, $7, $8, $9, $10)
          ON CONFLICT (class_id, valid_from) DO UPDATE SET
-             allowed_networks = EXCLUDED.allowed_networks, room_latitude = EXCLUDED.room_latitude,
-             room_longitude = EXCLUDED.room_longitude, room_radius_m = EXCLUDED.room_radius_m,
+             allowed_networks = EXCLUDED.allowed_networks, outside_networks = EXCLUDED.outside_networks,
+             room_latitude = EXCLUDED.room_latitude, room_longitude = EXCLUDED.room_longitude,
+             room_radius_m = EXCLUDED.room_radius_m, too_far = EXCLUDED.too_far,
              without_position = EXCLUDED.without_position, shared_device = EXCLUDED.shared_device",
         id.0,
         at,
@@ -166,7 +190,9 @@ pub async fn set(
         protections.room.map(|room| room.longitude),
         protections.room.map(|room| room.radius_m),
         protections.without_position.as_str(),
-        protections.shared_device.as_str()
+        protections.shared_device.as_str(),
+        protections.outside_networks.as_str(),
+        protections.too_far.as_str()
     )
     .execute(conn)
     .await?;

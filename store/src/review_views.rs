@@ -36,6 +36,8 @@ pub struct ReviewView {
     pub sighting_id: Option<SightingId>,
     /// The sequence of the face's crop in EVIDENCE.
     pub evidence_sequence: Option<u64>,
+    /// What was found of the scan, where its class has rules against codes that are passed on.
+    pub found: Option<serde_json::Value>,
     /// Whom it may be, most similar first.
     pub candidates: Vec<Candidate>,
     /// Why it was not decided.
@@ -81,6 +83,7 @@ struct Row {
     camera_id: Option<Uuid>,
     sighting_id: Option<Uuid>,
     evidence_sequence: Option<i64>,
+    found: Option<serde_json::Value>,
     candidates: serde_json::Value,
     reason: String,
     captured_at: DateTime<Utc>,
@@ -114,6 +117,7 @@ impl TryFrom<Row> for ReviewView {
             camera_id: row.camera_id.map(CameraId),
             sighting_id: row.sighting_id.map(SightingId),
             evidence_sequence: row.evidence_sequence.and_then(|sequence| u64::try_from(sequence).ok()),
+            found: row.found,
             candidates: candidates(row.candidates)?,
             reason: row.reason,
             captured_at: row.captured_at,
@@ -128,14 +132,15 @@ macro_rules! select_reviews {
         sqlx::query_as!(
             Row,
             r#"SELECT r.id, r.session_id, s.class_id, r.top_candidate AS student_id, u.full_name AS student_name,
-                      r.camera_id, r.sighting_id, r.evidence_sequence, r.candidates, r.reason, r.captured_at, r.opened_at,
+                      r.camera_id, r.sighting_id, r.evidence_sequence, k.found AS "found?", r.candidates, r.reason, r.captured_at, r.opened_at,
                       r.resolved_at, r.resolution, r.resolved_by, d.full_name AS "resolver?", r.resolved_why,
                       r.reassigned_to
                FROM reviews r
                JOIN sessions s ON s.id = r.session_id
                JOIN classes c ON c.id = s.class_id
                JOIN users u ON u.id = r.top_candidate
-               LEFT JOIN users d ON d.id = r.resolved_by "# + $rest,
+               LEFT JOIN users d ON d.id = r.resolved_by
+               LEFT JOIN scan_checks k ON k.session_id = r.session_id AND k.scan_id = r.scan_id "# + $rest,
             $($argument),*
         )
     };

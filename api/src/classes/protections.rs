@@ -14,14 +14,19 @@ use utoipa::ToSchema;
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ProtectionsBody {
-    /// The networks that scans must come from, in CIDR notation; empty means anywhere.
+    /// The networks that scans should come from, in CIDR notation; empty means anywhere.
     allowed_networks: Vec<String>,
-    /// Where phones must be; null means anywhere.
+    /// What becomes of a scan from elsewhere: `accept` (it counts, and what was found is kept), `review` (it counts once a
+    /// person says so) or `refuse`.
+    outside_networks: OnDoubt,
+    /// Where phones should be; null means anywhere.
     room_position: Option<RoomPositionBody>,
-    /// What becomes of a scan that does not say where its phone is, while there is a `roomPosition`: `accept` or
+    /// What becomes of a scan from a phone that is too far from `roomPosition`: `accept`, `review` or `refuse`.
+    too_far: OnDoubt,
+    /// What becomes of a scan that does not say where its phone is, while there is a `roomPosition`: `accept`, `review` or
     /// `refuse`.
     without_position: OnDoubt,
-    /// What becomes of a scan from a device that another student has used in the session: `accept` or `refuse`.
+    /// What becomes of a scan from a device that another student has used in the session: `accept`, `review` or `refuse`.
     shared_device: OnDoubt,
 }
 
@@ -29,7 +34,9 @@ impl From<&Protections> for ProtectionsBody {
     fn from(protections: &Protections) -> Self {
         Self {
             allowed_networks: protections.allowed_networks.iter().map(IpNet::to_string).collect(),
+            outside_networks: protections.outside_networks,
             room_position: protections.room.map(RoomPositionBody::from),
+            too_far: protections.too_far,
             without_position: protections.without_position,
             shared_device: protections.shared_device,
         }
@@ -67,16 +74,22 @@ impl From<RoomPositionBody> for RoomPosition {
 /// What changes about it; what is absent stays.
 #[derive(Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schema(example = json!({ "allowedNetworks": ["10.20.0.0/16"], "roomPosition": { "latitude": 48.2082, "longitude": 16.3738, "radiusM": 30 }, "withoutPosition": "refuse", "sharedDevice": "refuse" }))]
+#[schema(example = json!({ "allowedNetworks": ["10.20.0.0/16"], "roomPosition": { "latitude": 48.2082, "longitude": 16.3738, "radiusM": 30 }, "tooFar": "review", "withoutPosition": "refuse", "sharedDevice": "refuse" }))]
 pub(crate) struct ProtectionsChange {
-    /// The networks that scans must come from, in CIDR notation or as single addresses; empty means anywhere.
+    /// The networks that scans should come from, in CIDR notation or as single addresses; empty means anywhere.
     #[garde(length(max = 100))]
     allowed_networks: Option<Vec<String>>,
-    /// Where phones must be; null means anywhere.
+    /// What becomes of a scan from elsewhere.
+    #[garde(skip)]
+    outside_networks: Option<OnDoubt>,
+    /// Where phones should be; null means anywhere.
     #[garde(dive)]
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<RoomPositionBody>)]
     room_position: Option<Option<RoomPositionBody>>,
+    /// What becomes of a scan from a phone that is too far from there.
+    #[garde(skip)]
+    too_far: Option<OnDoubt>,
     /// What becomes of a scan that does not say where its phone is.
     #[garde(skip)]
     without_position: Option<OnDoubt>,
@@ -94,7 +107,9 @@ impl ProtectionsChange {
         let networks = |texts: Vec<String>| texts.iter().enumerate().map(network).collect::<Result<_, _>>();
         Ok(Protections {
             allowed_networks: self.allowed_networks.map_or(Ok(present.allowed_networks), networks)?,
+            outside_networks: self.outside_networks.unwrap_or(present.outside_networks),
             room: self.room_position.map_or(present.room, |room| room.map(RoomPosition::from)),
+            too_far: self.too_far.unwrap_or(present.too_far),
             without_position: self.without_position.unwrap_or(present.without_position),
             shared_device: self.shared_device.unwrap_or(present.shared_device),
         })

@@ -201,16 +201,18 @@ async fn what_a_class_does_against_codes_that_are_passed_on() {
     let path = format!("/api/v1/classes/{}/settings", test.school.class);
     let teacher = test.teacher();
     let off = json!({
-        "allowedNetworks": [], "roomPosition": null, "withoutPosition": "accept", "sharedDevice": "accept",
+        "allowedNetworks": [], "outsideNetworks": "refuse", "roomPosition": null, "tooFar": "refuse",
+        "withoutPosition": "accept", "sharedDevice": "accept",
     });
     assert_eq!(teacher.get(&path).await.data()["protections"], off);
     let room = json!({ "latitude": 48.2082, "longitude": 16.3738, "radiusM": 30 });
     let change = json!({ "protections": {
         "allowedNetworks": ["10.20.30.40/16", " 2001:db8::1 "], "roomPosition": room, "sharedDevice": "refuse",
+        "outsideNetworks": "accept", "tooFar": "review",
     } });
     let on = json!({
         "allowedNetworks": ["10.20.0.0/16", "2001:db8::1/128"], "roomPosition": room, "withoutPosition": "accept",
-        "sharedDevice": "refuse",
+        "sharedDevice": "refuse", "outsideNetworks": "accept", "tooFar": "review",
     });
     assert_eq!(teacher.put(&path, &change).await.data()["protections"], on);
     test.clock.advance(TimeDelta::minutes(1));

@@ -9,7 +9,7 @@ use rollcall_bus::Message;
 use rollcall_schemas::{
     code::Code,
     id::{RequestId, ScanId},
-    outcome::OutcomeResult,
+    outcome::{self, OutcomeResult},
     role::Role,
     scan::{QrToken, Scan},
     subject,
@@ -320,4 +320,29 @@ async fn a_teacher_sees_what_was_found_of_scans() {
     let expected = json!({ "codeAgeMs": 3_000, "codeLifeMs": 300_000, "networkAllowed": false });
     assert_eq!((&found.body["meta"]["total"], &check["found"]), (&json!(1), &expected));
     test.student().get(&format!("{path}/scan-checks")).await.refused(403, "AUTH_UNAUTHORIZED");
+}
+
+#[tokio::test]
+async fn a_scan_in_doubt_waits_in_the_queue_with_what_was_found() {
+    let test = TestApi::start().await;
+    test.start_attendance_worker();
+    let teacher = test.teacher();
+    let settings = format!("/api/v1/classes/{}/settings", test.school.class);
+    let networks =
+        json!({ "protections": { "allowedNetworks": ["10.20.0.0/16"], "outsideNetworks": "review" } });
+    teacher.put(&settings, &networks).await.data();
+    let path = format!("/api/v1/sessions/{}", test.school.session);
+    let started = teacher.put(&format!("{path}/start"), &json!({})).await;
+    test.clock.advance(TimeDelta::seconds(3));
+    let result = scan(&test, &started.data()["qrCode"]["token"]).await;
+    assert!(
+        matches!(&result, OutcomeResult::Succeeded { answer: outcome::Answer::ScanKept(kept) } if kept.in_review)
+    );
+    let open = teacher.get("/api/v1/reviews").await;
+    let review = &open.data()["reviews"][0];
+    assert_eq!((&review["kind"], &review["reason"]), (&json!("scan"), &json!("outside_networks")));
+    assert_eq!(review["found"]["networkAllowed"], false);
+    let accept = format!("/api/v1/reviews/{}/accept", review["id"].as_str().unwrap());
+    let accepted = teacher.post(&accept, &json!({ "reason": "she sits here" })).await;
+    assert_eq!(accepted.data()["attendance"]["status"], "present");
 }

@@ -6,6 +6,7 @@
 use super::{
     evidence::{Basis, Evidence, Lateness, absence, merge, precedence, stands},
     face::tally,
+    question::Question,
     session::span,
 };
 use chrono::{DateTime, Utc};
@@ -34,42 +35,6 @@ pub struct Decision {
     pub mark: Option<Mark>,
     /// What a person should be asked.
     pub question: Option<Question>,
-}
-
-/// What a person should be asked about evidence that is not enough by itself.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Question {
-    /// Was the student there, who scanned and whose face was not seen?
-    NoFace(ScanMark),
-    /// Was the student there, who was seen and did not scan? The earliest look.
-    NoScan(Vote),
-}
-
-impl Question {
-    /// The name in the database and in API answers.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Question::NoFace(_) => "no_face",
-            Question::NoScan(_) => "no_scan",
-        }
-    }
-
-    /// When what it is about happened.
-    pub fn at(self) -> DateTime<Utc> {
-        match self {
-            Question::NoFace(scan) => scan.scanned_at,
-            Question::NoScan(vote) => vote.captured_at,
-        }
-    }
-
-    /// Whether it is time to ask. A face that is missing may still be seen while the session lasts; everybody would be
-    /// asked about who scans at the door.
-    pub fn is_due(self, session: &Session) -> bool {
-        match self {
-            Question::NoFace(_) => session.ended_at.is_some(),
-            Question::NoScan(_) => true,
-        }
-    }
 }
 
 /// Whether a class of these rules needs every scan, not only the earliest.

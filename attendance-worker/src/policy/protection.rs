@@ -41,15 +41,67 @@ pub struct Found {
     pub device_shared: Option<bool>,
 }
 
-/// Holds a scan against the rules of its class: what is found, and the first reason to refuse it, if there is one, in the
-/// order network, distance, device. `device_shared` says whether the scan of another student from the same device counts
-/// in the session.
+/// Why a scan is in doubt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ScanDoubt {
+    /// It came from none of the networks that the class allows.
+    OutsideNetworks,
+    /// The phone was too far from the room.
+    TooFar,
+    /// Nobody knows where the phone was.
+    NoPosition,
+    /// Another student has scanned from the same device.
+    SharedDevice,
+}
+
+impl ScanDoubt {
+    /// Every value.
+    pub const ALL: [ScanDoubt; 4] =
+        [ScanDoubt::OutsideNetworks, ScanDoubt::TooFar, ScanDoubt::NoPosition, ScanDoubt::SharedDevice];
+
+    /// The name in the database and in API answers.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ScanDoubt::OutsideNetworks => "outside_networks",
+            ScanDoubt::TooFar => "too_far",
+            ScanDoubt::NoPosition => "no_position",
+            ScanDoubt::SharedDevice => "shared_device",
+        }
+    }
+
+    /// Reads that name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|doubt| doubt.as_str() == name)
+    }
+
+    fn code(self) -> Code {
+        match self {
+            ScanDoubt::OutsideNetworks => Code::NetworkNotAllowed,
+            ScanDoubt::TooFar => Code::TooFarFromRoom,
+            ScanDoubt::NoPosition => Code::PositionRequired,
+            ScanDoubt::SharedDevice => Code::DeviceAlreadyUsed,
+        }
+    }
+}
+
+/// What a class has against a scan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Objection {
+    /// It does not count until a person says so.
+    Review(ScanDoubt),
+    /// It does not count.
+    Refusal(Code),
+}
+
+/// Holds a scan against the rules of its class: what is found, and what the class has against it. Of several doubts the
+/// first counts that it refuses, or else the first about which a person decides, in the order network, distance, device.
+/// `device_shared` says whether the scan of another student from the same device counts in the session.
 pub fn check(
     scan: &Scan,
     context: &ScanContext,
     rules: &Protections,
     device_shared: bool,
-) -> (Found, Option<Code>) {
+) -> (Found, Option<Objection>) {
     let network_allowed = (!rules.allowed_networks.is_empty()).then(|| {
         scan.ip.is_some_and(|ip| rules.allowed_networks.iter().any(|network| network.contains(&ip)))
     });
@@ -68,13 +120,16 @@ pub fn check(
         device_shared: asks_for_device.then_some(device_shared),
     };
     let lacks_position = rules.room.is_some() && in_room.is_none();
-    let refusals = [
-        (network_allowed == Some(false), Code::NetworkNotAllowed),
-        (in_room == Some(false), Code::TooFarFromRoom),
-        (lacks_position && rules.without_position == OnDoubt::Refuse, Code::PositionRequired),
-        (device_shared && rules.shared_device == OnDoubt::Refuse, Code::DeviceAlreadyUsed),
+    let doubts = [
+        (network_allowed == Some(false), rules.outside_networks, ScanDoubt::OutsideNetworks),
+        (in_room == Some(false), rules.too_far, ScanDoubt::TooFar),
+        (lacks_position, rules.without_position, ScanDoubt::NoPosition),
+        (device_shared, rules.shared_device, ScanDoubt::SharedDevice),
     ];
-    (found, refusals.into_iter().find_map(|(holds, code)| holds.then_some(code)))
+    let first =
+        |wanted| doubts.iter().find_map(|(holds, then, doubt)| (*holds && *then == wanted).then_some(*doubt));
+    let refusal = first(OnDoubt::Refuse).map(|doubt| Objection::Refusal(doubt.code()));
+    (found, refusal.or_else(|| first(OnDoubt::Review).map(Objection::Review)))
 }
 
 /// Whether a phone may be in the room: it is not farther away than the radius and what it does not know. A phone that

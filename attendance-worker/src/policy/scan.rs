@@ -2,7 +2,9 @@
 
 use super::{
     evidence::{Basis, Evidence, Lateness, is_settled, merge},
-    fusion::{Gathered, Question, Settled, keeps_scans, settle},
+    fusion::{Gathered, Settled, keeps_scans, settle},
+    protection::Objection,
+    question::Question,
     session,
 };
 use chrono::{DateTime, Utc};
@@ -65,11 +67,16 @@ impl ScanDecision {
         matches!(self.refusal, None | Some(Code::AlreadyMarkedAttendance))
     }
 
-    /// What is left of the decision after that; `refusal` is why they refuse the scan, if they do.
-    pub fn held_against(self, refusal: Option<Code>) -> Self {
-        match refusal.filter(|_| self.is_good()) {
-            Some(code) => Self { refusal: Some(code), ..Self::default() },
+    /// What is left of the decision about `scan` after that. A scan in doubt is no evidence; a person is asked about it,
+    /// unless the student is recorded anyway.
+    pub fn held_against(self, objection: Option<Objection>, scan: ScanMark) -> Self {
+        match objection.filter(|_| self.is_good()) {
             None => self,
+            Some(Objection::Refusal(code)) => Self { refusal: Some(code), ..Self::default() },
+            Some(Objection::Review(doubt)) => {
+                let question = self.refusal.is_none().then_some(Question::Doubted(scan, doubt));
+                Self { refusal: self.refusal, question, ..Self::default() }
+            }
         }
     }
 }

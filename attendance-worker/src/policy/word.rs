@@ -2,6 +2,7 @@
 
 use super::{
     evidence::{Basis, Evidence, Lateness},
+    protection::ScanDoubt,
     session::span,
 };
 use chrono::{DateTime, Utc};
@@ -132,7 +133,9 @@ pub fn accept(
         },
     };
     let mark = Evidence { at, basis }.mark(Lateness::of(span.start, settings));
-    let scan: Option<ScanMark> = existing.and_then(|mark| mark.scan).into_iter().chain(mark.scan).min();
+    // A scan in doubt is no evidence by itself: it goes when the word is taken back.
+    let scanned = mark.scan.filter(|_| ScanDoubt::parse(&review.reason).is_none());
+    let scan: Option<ScanMark> = existing.and_then(|mark| mark.scan).into_iter().chain(scanned).min();
     let similarity = mark.similarity.and(similarity_of(student));
     Ok(Some(Mark { evidence: Kind::Manual, scan, similarity, ..mark }))
 }

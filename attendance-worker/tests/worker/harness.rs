@@ -15,7 +15,9 @@ use rollcall_schemas::{
         UserId,
     },
     outcome::{Answer, Outcome, OutcomeResult, PhotoAnswer, SessionAnswer},
-    request::{SessionCommand, SessionPlan, SessionRequest, StorePhoto},
+    request::{
+        AttendanceCommand, AttendanceRequest, SessionCommand, SessionPlan, SessionRequest, StorePhoto,
+    },
     role::Role,
     scan::{QrToken, Scan},
     sighting::{BoundingBox, Candidate, Face, Quality, Sighting, Thresholds, Verdict},
@@ -199,6 +201,20 @@ impl School {
 
     pub(crate) async fn end(&self, session_id: SessionId, seconds: i64) -> Result<SessionAnswer> {
         self.command(seconds, SessionCommand::End { session_id }).await
+    }
+
+    /// A word of the teacher's about records or a review.
+    pub(crate) async fn say(&self, seconds: i64, command: AttendanceCommand) -> Result<Answer> {
+        let request_id: RequestId = self.entropy.uuid_v4().into();
+        let requested_by = self.teacher;
+        let request = AttendanceRequest { request_id, requested_by, requested_at: at(seconds), command };
+        let message = Message::json(subject::request(RequestKind::Attendance), request_id, &request)?;
+        let outcome = self.bus.ask(message, request_id, SOON).await?;
+        self.settled(Stream::Requests, consumer::CORRECTIONS).await;
+        match outcome.result {
+            OutcomeResult::Succeeded { answer } => Ok(answer),
+            other => bail!("{other:?}"),
+        }
     }
 
     pub(crate) async fn token(&self, session: SessionId, seconds: i64) -> Result<QrToken> {

@@ -3,13 +3,16 @@
 use crate::harness::{SOON, School, at, verdict};
 use anyhow::{Context, Result};
 use futures::future::try_join_all;
+use rollcall_attendance_worker::consumer;
 use rollcall_bus::Message;
 use rollcall_schemas::{
     code::Code,
-    fact::AttendanceStatus::*,
+    fact::{AttendanceStatus::*, Evidence},
     id::{DeviceId, SessionId},
+    outcome::{Answer, OutcomeResult},
+    request::{AttendanceCommand, Verdict},
     scan::{OnDoubt, Position, Scan},
-    subject,
+    subject::{self, Stream},
 };
 use rollcall_store::{
     pages::Page,
@@ -96,6 +99,61 @@ async fn whoever_may_not_scan_at_all_is_told_so_first() -> Result<()> {
         assert_eq!(is_kept, code == Code::NetworkNotAllowed, "{code}");
     }
     assert_eq!(school.records(session).await?[&anna].0, Present);
+    Ok(worker.stop(SOON).await?)
+}
+
+#[tokio::test]
+async fn a_scan_in_doubt_waits_for_a_person_with_what_was_found_beside_it() -> Result<()> {
+    let school = School::open(3).await?;
+    let worker = school.work();
+    let session = school.lesson().await?;
+    let token = school.token(session, 10).await?;
+    let rules = Protections {
+        room: Some(ROOM),
+        too_far: OnDoubt::Review,
+        shared_device: OnDoubt::Review,
+        ..Protections::default()
+    };
+    protect(&school, rules, 0).await?;
+    let [anna, bert, carla] = [0, 1, 2].map(|n| school.students[n]);
+    let far = Position { latitude: 48.3, longitude: 16.3738, accuracy_m: Some(10.0) };
+    for student in [anna, bert, carla] {
+        let scan = Scan { position: Some(far), ..school.scan_of(student, token, 20) };
+        let OutcomeResult::Succeeded { answer: Answer::ScanKept(kept) } =
+            school.ask_scan(&scan).await?.result
+        else {
+            anyhow::bail!("it is kept");
+        };
+        assert!(kept.in_review);
+    }
+    school.settled(Stream::Scans, consumer::SCANS).await;
+    assert_eq!(school.rows(session).await?, [], "it counts once somebody says so");
+    let asked = school.reviews(session).await?;
+    assert_eq!(asked.len(), 3);
+    for review in &asked {
+        let found = review.found.as_ref().context("what was found is beside it")?;
+        assert_eq!((review.reason.as_str(), &found["inRoom"]), ("too_far", &json!(false)));
+    }
+    // A scan that is in order settles the question; a word does, too.
+    let near = Position { latitude: 48.2082, longitude: 16.3738, accuracy_m: Some(10.0) };
+    let near = Scan { position: Some(near), ..school.scan_of(bert, token, 60) };
+    assert_eq!(answer(&school, &near).await?, None);
+    let of_anna = asked.iter().find(|review| review.student_id == anna).context("anna is asked about")?.id;
+    let accept = |id| AttendanceCommand::Resolve { review_id: id, verdict: Verdict::Accept, reason: None };
+    school.say(90, accept(of_anna)).await?;
+    let left: Vec<_> = school.reviews(session).await?.iter().map(|review| review.student_id).collect();
+    assert_eq!(left, [carla]);
+    school.end(session, 1_000).await?;
+    let records = school.records(session).await?;
+    assert_eq!(records[&anna], (Present, 20, Evidence::Manual));
+    assert_eq!(records[&bert], (Present, 60, Evidence::Qr));
+    assert_eq!(records[&carla].0, Absent);
+    // Once the word is taken back, the scan is in doubt again, and no record rests on it.
+    school
+        .say(1_100, AttendanceCommand::Withdraw { session_id: session, student_id: anna, reason: None })
+        .await?;
+    assert_eq!(school.records(session).await?[&anna], (Absent, 1_000, Evidence::None));
+    assert_eq!(school.reviews(session).await?.len(), 2);
     Ok(worker.stop(SOON).await?)
 }
 

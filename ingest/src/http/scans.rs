@@ -72,7 +72,7 @@ pub(super) struct Marked {
     message: &'static str,
 }
 
-/// A scan that is good, and waits for the student's face to be seen.
+/// A scan that is good, and waits for the student's face to be seen or for a person's decision.
 #[derive(Serialize, utoipa::ToSchema)]
 pub(super) struct Kept {
     /// What is kept.
@@ -112,7 +112,7 @@ pub(super) struct Pending {
     params(("Idempotency-Key" = Option<String>, Header, description = "Makes a retry the same scan")),
     request_body = MarkRequest,
     responses(
-        (status = 200, description = "Recorded; or `SCAN_KEPT`: the class wants to see the face too", body = SuccessEnvelope<Decided>),
+        (status = 200, description = "Recorded; or `SCAN_KEPT`: the class wants to see the face too, or, with `inReview`, a person decides", body = SuccessEnvelope<Decided>),
         (status = 202, description = "Stored, to be decided; `Location` says where to look", body = SuccessEnvelope<Pending>),
         (status = 400, description = "Not JSON, or a field is missing", body = ErrorEnvelope),
         (status = 401, description = "No valid access token", body = ErrorEnvelope),
@@ -236,7 +236,11 @@ fn decided(outcome: Outcome) -> Result<Asked, Problem> {
             Ok(Asked::Decided(Decided::Marked(Marked { attendance, message })))
         }
         OutcomeResult::Succeeded { answer: Answer::ScanKept(scan) } => {
-            let message = "your scan is noted; it counts when the camera in the room has seen you";
+            let message = if scan.in_review {
+                "your scan is noted; your teacher decides whether it counts"
+            } else {
+                "your scan is noted; it counts when the camera in the room has seen you"
+            };
             Ok(Asked::Decided(Decided::Kept(Kept { scan, message })))
         }
         OutcomeResult::Succeeded { .. } => Err(Problem::internal("a scan was answered with something else")),

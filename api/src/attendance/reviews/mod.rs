@@ -18,6 +18,7 @@ use rollcall_store::{
     review_views::{self, AnswerView, ReviewView},
 };
 use serde::Serialize;
+use serde_json::Value;
 use std::collections::HashMap;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -53,8 +54,12 @@ struct ReviewBody {
     /// Whom the face may be, most similar first; nobody for a scan.
     candidates: Vec<CandidateBody>,
     /// Why it was not decided: `uncertain`, `outside_class`, `look_alike` or `seen_twice` of a face in doubt, `no_scan` of
-    /// a face without a scan, `no_face` of a scan without a face.
+    /// a face without a scan, `no_face` of a scan without a face, `outside_networks`, `too_far`, `no_position` or
+    /// `shared_device` of a scan in doubt.
     reason: String,
+    /// What was found of the scan, as in the scan checks of its session; null for a face, and where nothing was asked.
+    #[schema(value_type = Option<Object>)]
+    found: Option<Value>,
     /// When the face was seen, or the scan received.
     captured_at: DateTime<Utc>,
     opened_at: DateTime<Utc>,
@@ -68,7 +73,7 @@ struct ReviewBody {
 enum ReviewKind {
     /// A face that a camera saw.
     Face,
-    /// A scan that no face confirms.
+    /// A scan that no face confirms, or that is in doubt.
     Scan,
 }
 
@@ -131,6 +136,7 @@ impl From<ReviewView> for ReviewBody {
             camera_id: review.camera_id,
             candidates: review.candidates.into_iter().map(CandidateBody::from).collect(),
             reason: review.reason,
+            found: review.found,
             captured_at: review.captured_at,
             opened_at: review.opened_at,
             answer: review.answer.map(AnswerBody::from),

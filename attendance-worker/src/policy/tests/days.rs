@@ -2,7 +2,7 @@
 //! record says in the end.
 
 use super::{
-    super::fusion::Question,
+    super::question::Question,
     world::{Arrival, World},
     *,
 };

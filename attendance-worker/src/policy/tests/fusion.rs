@@ -1,7 +1,10 @@
 //! The table of `docs/ATTENDANCE.md`, row by row, and what the end of a session does to records.
 
 use super::{
-    super::fusion::{Decision, Gathered, Question, decide, settle},
+    super::{
+        fusion::{Decision, Gathered, decide, settle},
+        question::Question,
+    },
     *,
 };
 use rollcall_schemas::fact::EvidenceRule::{self, *};

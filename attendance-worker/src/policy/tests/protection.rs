@@ -1,5 +1,9 @@
 use super::{
-    super::protection::{Found, check},
+    super::{
+        protection::{Found, Objection, ScanDoubt, check},
+        question::Question,
+        scan::ScanDecision,
+    },
     *,
 };
 use proptest::prelude::*;
@@ -37,14 +41,17 @@ fn north(metres: f64, accuracy_m: Option<f64>) -> Option<Position> {
 }
 
 fn refusal(scan: &Scan, rules: &Protections, shared: bool) -> Option<Code> {
-    check(scan, &context(), rules, shared).1
+    match check(scan, &context(), rules, shared).1? {
+        Objection::Refusal(code) => Some(code),
+        Objection::Review(doubt) => panic!("{doubt:?}"),
+    }
 }
 
 #[test]
 fn a_class_without_rules_refuses_nothing() {
     let scan = a_scan(None, north(1e6, None));
-    let (found, refusal) = check(&scan, &context(), &Protections::default(), false);
-    assert_eq!(refusal, None);
+    let (found, objection) = check(&scan, &context(), &Protections::default(), false);
+    assert_eq!(objection, None);
     let only_the_code = Found {
         code_age_ms: 10_000,
         code_life_ms: 4_000_000,
@@ -77,7 +84,11 @@ fn whether_a_scan_comes_from_an_allowed_network() {
     for (ip, is_allowed) in cases {
         let expected = (!is_allowed).then_some(Code::NetworkNotAllowed);
         let (found, refusal) = check(&a_scan(ip, None), &context(), &rules, false);
-        assert_eq!((refusal, found.network_allowed), (expected, Some(is_allowed)), "{ip:?}");
+        assert_eq!(
+            (refusal, found.network_allowed),
+            (expected.map(Objection::Refusal), Some(is_allowed)),
+            "{ip:?}"
+        );
     }
 }
 
@@ -101,7 +112,11 @@ fn whether_a_phone_is_near_enough() {
     for (metres, accuracy_m, is_near) in cases {
         let expected = (!is_near).then_some(Code::TooFarFromRoom);
         let (found, refusal) = check(&a_scan(None, north(metres, accuracy_m)), &context(), &rules, false);
-        assert_eq!((refusal, found.in_room), (expected, Some(is_near)), "{metres} m, {accuracy_m:?}");
+        assert_eq!(
+            (refusal, found.in_room),
+            (expected.map(Objection::Refusal), Some(is_near)),
+            "{metres} m, {accuracy_m:?}"
+        );
         assert!((found.distance_m.unwrap() - metres).abs() < 0.01 * metres.max(1.0), "{found:?}");
     }
 }
@@ -151,6 +166,78 @@ fn a_doubt_is_what_the_class_makes_of_it() {
     }
 }
 
+/// Each doubt, with what the class makes of it, and a scan that raises all of them.
+fn rules_of(then: [OnDoubt; 4]) -> Protections {
+    let [outside_networks, too_far, without_position, shared_device] = then;
+    let allowed_networks = vec!["10.0.0.0/8".parse().unwrap()];
+    Protections {
+        allowed_networks,
+        outside_networks,
+        room: Some(ROOM),
+        too_far,
+        without_position,
+        shared_device,
+    }
+}
+
+#[test]
+fn each_doubt_is_accepted_reviewed_or_refused() {
+    use OnDoubt::{Accept, Refuse, Review};
+    let doubts = [
+        (ScanDoubt::OutsideNetworks, Code::NetworkNotAllowed),
+        (ScanDoubt::TooFar, Code::TooFarFromRoom),
+        (ScanDoubt::NoPosition, Code::PositionRequired),
+        (ScanDoubt::SharedDevice, Code::DeviceAlreadyUsed),
+    ];
+    for (place, (doubt, code)) in doubts.into_iter().enumerate() {
+        let position = if doubt == ScanDoubt::NoPosition { None } else { north(99.0, None) };
+        let scan = a_scan(None, position);
+        for (then, objection) in [
+            (Accept, None),
+            (Review, Some(Objection::Review(doubt))),
+            (Refuse, Some(Objection::Refusal(code))),
+        ] {
+            let mut rules = [Accept; 4];
+            rules[place] = then;
+            assert_eq!(check(&scan, &context(), &rules_of(rules), true).1, objection, "{doubt:?}: {then:?}");
+        }
+        assert_eq!(ScanDoubt::parse(doubt.as_str()), Some(doubt));
+    }
+}
+
+#[test]
+fn a_refusal_goes_before_a_review_and_the_first_doubt_before_the_others() {
+    use OnDoubt::{Accept, Refuse, Review};
+    let of = |then, position| check(&a_scan(None, position), &context(), &rules_of(then), true).1;
+    let far = north(99.0, None);
+    let shared = Some(Objection::Refusal(Code::DeviceAlreadyUsed));
+    assert_eq!(of([Review, Review, Review, Refuse], far), shared);
+    assert_eq!(of([Review; 4], far), Some(Objection::Review(ScanDoubt::OutsideNetworks)));
+    assert_eq!(of([Accept, Review, Accept, Review], far), Some(Objection::Review(ScanDoubt::TooFar)));
+    assert_eq!(of([Accept, Review, Review, Accept], None), Some(Objection::Review(ScanDoubt::NoPosition)));
+}
+
+#[test]
+fn a_scan_in_doubt_is_asked_about_and_is_no_evidence() {
+    let scan = ScanMark { scanned_at: at(10), scan_id: scan_id(1) };
+    let good = ScanDecision {
+        change: Some(scanned(AttendanceStatus::Present, 1, at(10))),
+        kept: Some(scan),
+        ..ScanDecision::default()
+    };
+    let doubt = ScanDoubt::TooFar;
+    let review = Some(Objection::Review(doubt));
+    let asked = ScanDecision { question: Some(Question::Doubted(scan, doubt)), ..ScanDecision::default() };
+    assert_eq!(good.held_against(review, scan), asked);
+    assert_eq!(good.held_against(None, scan), good);
+    let marked = Some(Code::AlreadyMarkedAttendance);
+    let again = ScanDecision { refusal: marked, ..good };
+    let nothing = ScanDecision { refusal: marked, ..ScanDecision::default() };
+    assert_eq!(again.held_against(review, scan), nothing, "nobody asks about who is recorded");
+    let expired = ScanDecision { refusal: Some(Code::QrTokenExpired), ..ScanDecision::default() };
+    assert_eq!(expired.held_against(review, scan), expired, "whoever may not scan at all is told so");
+}
+
 #[test]
 fn what_was_found_is_kept_in_words_that_stay() {
     let allowed_networks = vec!["10.0.0.0/8".parse().unwrap()];
@@ -173,10 +260,10 @@ proptest! {
         let room = RoomPosition { latitude: room_latitude, longitude: room_longitude, radius_m };
         let rules = Protections { room: Some(room), ..Protections::default() };
         let position = Position { latitude, longitude, accuracy_m };
-        let (found, refusal) = check(&a_scan(None, Some(position)), &context(), &rules, false);
+        let (found, objection) = check(&a_scan(None, Some(position)), &context(), &rules, false);
         let distance = found.distance_m.unwrap();
         prop_assert!((0.0..=20_015_115.0).contains(&distance), "{distance}");
-        if refusal.is_none() {
+        if objection.is_none() {
             prop_assert!(distance <= 2.0 * f64::from(radius_m));
         }
     }

@@ -116,6 +116,10 @@ fn an_accepted_review_makes_the_record_of_its_moment() {
     let by_scan = accepted(&review(30, Subject::Scan(scan_id(3))), user(1), None).unwrap().unwrap();
     assert_eq!(by_scan.scan, Some(ScanMark { scanned_at: at(30), scan_id: scan_id(3) }));
 
+    let in_doubt = Review { reason: "too_far".into(), ..review(30, Subject::Scan(scan_id(3))) };
+    let by_doubt = accepted(&in_doubt, user(1), None).unwrap().unwrap();
+    assert_eq!((by_doubt.marked_at, by_doubt.scan), (at(30), None), "it is no evidence without the word");
+
     let absent = mark(Absent, at(3_600), Kind::None);
     assert!(accepted(&review(30, a_face()), user(1), Some(&absent)).unwrap().is_some());
     let there = scanned(Present, 1, at(20));

@@ -5,7 +5,8 @@ use super::{
     super::{
         evidence::{absence, stands},
         face::is_redundant,
-        fusion::{Gathered, Question, Settled, settle, unsaid},
+        fusion::{Gathered, Settled, settle, unsaid},
+        question::Question,
         scan::decide_scan,
         session::{end, span},
     },
