@@ -61,6 +61,7 @@ pub use auth::{CreateAccounts, OidcConfig, OidcProvider};
 pub use bootstrap::{BootstrapError, FirstUser, create_user};
 pub use config::{ApiConfig, Registration};
 pub use keys::rotate_keys;
+pub use live::contract::asyncapi;
 pub use openapi::{collected, complete, docs, openapi};
 pub use state::{Api, ApiDeps, StartError};
 

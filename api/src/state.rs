@@ -1,20 +1,19 @@
-//! What every handler works with, and what runs beside them: the key's publication, the outbox's sweeper, the live
-//! events.
+//! What every handler works with. What runs beside the handlers is in `beside`.
+
+mod beside;
 
 use crate::{
     admin::{SystemConfig, SystemSettings},
-    api_keys::{NoteKeyUses, note_own_uses},
-    audit::RecordRefusals,
-    auth::{self, Providers, Turns},
+    auth::{Providers, Turns},
     config::ApiConfig,
     error::ApiError,
     events::{EventHub, Watchers},
-    feeds, idempotency,
+    idempotency,
     live::Live,
     passwords::Passwords,
     signing::Signing,
 };
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use rollcall_bus::{Bus, BusError, Feed, Message, PublishError};
 use rollcall_schemas::{feed::AuthEntry, header};
 use rollcall_service::{
@@ -31,27 +30,16 @@ use rollcall_service::{
 };
 use rollcall_store::{
     PgConnection, PgTransaction, Pool, Postgres, StoreError,
-    outbox::{self, DeliverError, OutboxMessage},
+    outbox::{self, OutboxMessage},
 };
 use std::{
-    convert::Infallible,
     io,
     ops::DerefMut,
     sync::{Arc, Weak},
     time::Duration,
 };
 use tokio::sync::Notify;
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
-
-/// How often messages that were left behind are looked for, and how old they must be not to be in hand elsewhere.
-const SWEEP_EVERY: Duration = Duration::from_secs(5);
-const LEFT_BEHIND_AFTER: TimeDelta = TimeDelta::seconds(10);
-const SWEEP_AT_MOST: i64 = 500;
-/// How often kept answers are looked for that are old enough to be forgotten.
-const PURGE_EVERY: Duration = Duration::from_secs(60);
-/// How often it is written when keys were used.
-const NOTE_USES_EVERY: Duration = Duration::from_secs(60);
 
 /// How long a call waits for what it told to come back by way of the log.
 const TOLD_WITHIN: Duration = Duration::from_secs(1);
@@ -363,122 +351,13 @@ impl Api {
         });
     }
 
-    fn spawn(&self, lifecycle: &Lifecycle) {
-        let (api, stop) = (self.clone(), lifecycle.soft_stop());
-        lifecycle.spawn("signing-key", async move {
-            stop.run_until_cancelled(Signing::follow(api)).await;
-            Ok::<_, Infallible>(())
-        });
-        let (api, stop) = (self.clone(), lifecycle.soft_stop());
-        lifecycle.spawn("sign-ins", async move {
-            stop.run_until_cancelled(auth::sweep(api)).await;
-            Ok::<_, Infallible>(())
-        });
-        let (api, stop) = (self.clone(), lifecycle.soft_stop());
-        lifecycle.spawn("outbox", async move {
-            stop.run_until_cancelled(api.sweep()).await;
-            Ok::<_, Infallible>(())
-        });
-        let (api, stop) = (self.clone(), lifecycle.soft_stop());
-        lifecycle.spawn("kept-answers", async move {
-            stop.run_until_cancelled(api.purge_kept_answers()).await;
-            Ok::<_, Infallible>(())
-        });
-        let (api, stop) = (self.clone(), lifecycle.soft_stop());
-        let cameras = self.bus().feed(None, None, lifecycle.soft_stop());
-        lifecycle.spawn("feeds", async move {
-            let keys = api.0.keys.clone();
-            stop.run_until_cancelled(feeds::keep_told(api, keys, cameras)).await;
-            Ok::<_, Infallible>(())
-        });
-        let (api, stop) = (self.clone(), lifecycle.soft_stop());
-        lifecycle.spawn("key-uses", async move {
-            let handler = Arc::new(NoteKeyUses(api.clone()));
-            api.bus().consume(NoteKeyUses::consumer(), handler, stop).await
-        });
-        let (api, stop) = (self.clone(), lifecycle.soft_stop());
-        lifecycle.spawn("own-key-uses", async move {
-            api.note_uses(stop).await;
-            Ok::<_, Infallible>(())
-        });
-        let (api, stop) = (self.clone(), lifecycle.soft_stop());
-        lifecycle.spawn("socket.io", async move {
-            api.live().keep(api.keys(), api.config().keep_alive(), stop).await;
-            Ok::<_, Infallible>(())
-        });
-        let (api, stop) = (self.clone(), lifecycle.soft_stop());
-        lifecycle.spawn("settings", async move {
-            stop.run_until_cancelled(api.follow_settings(stop.clone())).await;
-            Ok::<_, Infallible>(())
-        });
-        let (api, stop) = (self.clone(), lifecycle.soft_stop());
-        lifecycle.spawn("audit", async move {
-            stop.run_until_cancelled(api.seal_audit()).await;
-            Ok::<_, Infallible>(())
-        });
-        let (api, stop) = (self.clone(), lifecycle.soft_stop());
-        lifecycle.spawn("refusals-of-ingest", async move {
-            let handler = Arc::new(RecordRefusals(api.clone()));
-            api.bus().consume(RecordRefusals::consumer(), handler, stop).await
-        });
-        let (api, stop) = (self.clone(), lifecycle.soft_stop());
-        lifecycle.spawn("refusals", async move {
-            api.write_refusals_until(stop).await;
-            Ok::<_, Infallible>(())
-        });
-    }
-
-    /// Forgets answers that were kept long enough.
-    async fn purge_kept_answers(&self) {
-        let mut ticks = tokio::time::interval(PURGE_EVERY);
-        loop {
-            ticks.tick().await;
-            if let Err(error) = idempotency::purge(self).await {
-                tracing::debug!(%error, "kept answers cannot be forgotten yet");
-            }
-        }
-    }
-
-    /// Writes now and then which keys were used, and at the end what is left.
-    async fn note_uses(&self, stop: CancellationToken) {
-        let mut ticks = tokio::time::interval(NOTE_USES_EVERY);
-        loop {
-            let goes_on = stop.run_until_cancelled(ticks.tick()).await.is_some();
-            if let Err(error) = note_own_uses(self).await {
-                tracing::debug!(%error, "uses of keys are not written; the next use of each will be");
-            }
-            if !goes_on {
-                return;
-            }
-        }
-    }
-
     /// A revision for entries whose changes are not counted in a row: microseconds since 1970.
     pub(crate) fn revision_now(&self) -> u64 {
         u64::try_from(self.clock().now().timestamp_micros()).unwrap_or_default()
     }
-
-    async fn sweep(&self) {
-        let mut ticks = tokio::time::interval(SWEEP_EVERY);
-        loop {
-            ticks.tick().await;
-            let older_than = self.clock().now() - LEFT_BEHIND_AFTER;
-            let bus = self.bus().clone();
-            let publish = async move |message| publish(&bus, message).await;
-            let swept =
-                outbox::deliver_left_behind(&self.0.deps.pool, older_than, SWEEP_AT_MOST, publish).await;
-            match swept {
-                Ok(0) => {}
-                Ok(count) => tracing::info!(count, "messages that were left behind are published"),
-                Err(DeliverError::Store(error)) => tracing::debug!(%error, "the outbox cannot be read"),
-                Err(DeliverError::Publish(error)) => {
-                    tracing::debug!(%error, "the outbox cannot be published");
-                }
-            }
-        }
-    }
 }
 
+/// Publishes a message of the outbox. Its trace is the only header it has.
 async fn publish(bus: &Bus, message: OutboxMessage) -> Result<(), PublishError> {
     let OutboxMessage { id, subject, mut headers, payload, .. } = message;
     let trace = headers.remove(header::TRACEPARENT).map(|parent| (header::TRACEPARENT, parent));

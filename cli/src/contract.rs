@@ -2,6 +2,7 @@
 
 use rollcall_api::access::RULES;
 use rollcall_schemas::contract;
+use serde_json::Value;
 use std::io::{self, Write};
 use utoipa::openapi::OpenApi;
 
@@ -20,12 +21,32 @@ pub fn print_openapi() -> anyhow::Result<()> {
     print(&openapi().to_pretty_json()?)
 }
 
-/// Prints the AsyncAPI document of the log.
+/// The AsyncAPI document of the log, and of the rooms that tell what happens.
+pub fn asyncapi() -> Value {
+    let mut document = contract::asyncapi();
+    join(&mut document, rollcall_api::asyncapi());
+    document
+}
+
+/// Adds what `part` has and `document` has not; where both have an object, in there.
+fn join(document: &mut Value, part: Value) {
+    match (document, part) {
+        (Value::Object(document), Value::Object(part)) => {
+            for (name, value) in part {
+                join(document.entry(name).or_insert(Value::Null), value);
+            }
+        }
+        (document @ Value::Null, part) => *document = part,
+        _ => {}
+    }
+}
+
+/// Prints the AsyncAPI document.
 ///
 /// # Errors
 /// When the document has no JSON form, or the terminal is gone.
 pub fn print_asyncapi() -> anyhow::Result<()> {
-    print(&serde_json::to_string_pretty(&contract::asyncapi())?)
+    print(&serde_json::to_string_pretty(&asyncapi())?)
 }
 
 /// Prints a document. A reader that has seen enough, such as `head`, is no error.

@@ -1,5 +1,6 @@
 //! Deliveries: one notification of one recipient by one channel, and what came of each attempt. Written by the attendance
-//! worker only; how sending to a webhook goes on the whole is in `webhook_sending`.
+//! worker only; what is gathered to be sent as one is in `digests`, and how sending to a webhook goes on the whole in
+//! `webhook_sending`.
 
 use crate::{
     StoreError,
@@ -44,7 +45,7 @@ impl Recipient {
         }
     }
 
-    fn read(kind: &str, id: Uuid) -> Result<Self, StoreError> {
+    pub(crate) fn read(kind: &str, id: Uuid) -> Result<Self, StoreError> {
         match kind {
             "user" => Ok(Recipient::User(id.into())),
             "guardian" => Ok(Recipient::Guardian(id.into())),
@@ -351,60 +352,6 @@ pub async fn of_webhook(
         page.offset
     );
     Ok(Paged { rows: rows.fetch_all(conn).await?, total })
-}
-
-/// The people whose digest is due, each with the channel it goes by; at most `limit`.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn due_digests(
-    conn: &mut PgConnection,
-    now: DateTime<Utc>,
-    limit: i64,
-) -> Result<Vec<Recipient>, StoreError> {
-    let rows = sqlx::query!(
-        "SELECT DISTINCT recipient_kind, recipient_id FROM deliveries
-         WHERE state = 'gathered' AND due_at <= $1 ORDER BY recipient_id LIMIT $2",
-        now,
-        limit
-    );
-    let rows = rows.fetch_all(conn).await?;
-    rows.iter().map(|row| Recipient::read(&row.recipient_kind, row.recipient_id)).collect()
-}
-
-/// A part of a digest.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Gathered {
-    /// What it is about.
-    pub topic: String,
-    /// What is told.
-    pub content: Value,
-    /// When the digest was to be sent.
-    pub due_at: DateTime<Utc>,
-}
-
-/// Takes what was gathered for somebody and is due, oldest first: it counts as delivered with the digest that the
-/// transaction adds.
-///
-/// # Errors
-/// When the database does not do it.
-pub async fn take_gathered(
-    conn: &mut PgConnection,
-    recipient: Recipient,
-    now: DateTime<Utc>,
-) -> Result<Vec<Gathered>, StoreError> {
-    // Held in order of ids: of two processes one waits, and then finds nothing.
-    let rows = sqlx::query_as!(
-        Gathered,
-        "WITH due AS (SELECT id FROM deliveries
-                      WHERE recipient_id = $1 AND state = 'gathered' AND due_at <= $2 ORDER BY id FOR UPDATE),
-              taken AS (UPDATE deliveries SET state = 'delivered', settled_at = $2 FROM due
-                        WHERE deliveries.id = due.id RETURNING deliveries.id, topic, content, due_at, created_at)
-         SELECT topic, content, due_at FROM taken ORDER BY created_at, id",
-        recipient.id(),
-        now
-    );
-    Ok(rows.fetch_all(conn).await?)
 }
 
 /// Forgets at most `limit` deliveries that were settled before `before`, with their attempts. Returns how many.

@@ -270,6 +270,53 @@ pub async fn shown(
         .collect()
 }
 
+/// A session that is no lesson of a timetable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ByHand {
+    /// The session.
+    pub session_id: SessionId,
+    /// Its class.
+    pub class_id: ClassId,
+    /// Where it stands.
+    pub state: SessionState,
+    /// When and where it takes place.
+    pub plan: LessonPlan,
+}
+
+/// The sessions of these classes that begin in this span and that were made by hand, in order, without the cancelled.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn by_hand(
+    conn: &mut PgConnection,
+    classes: &[ClassId],
+    (from, to): (DateTime<Utc>, DateTime<Utc>),
+) -> Result<Vec<ByHand>, StoreError> {
+    let ids: Vec<_> = classes.iter().map(|id| id.0).collect();
+    let rows = sqlx::query!(
+        "SELECT s.id, s.class_id, s.state, s.starts_at, s.ends_at, s.room FROM sessions s
+         WHERE s.class_id = ANY($1) AND s.starts_at >= $2 AND s.starts_at < $3 AND s.state <> 'cancelled'
+           AND NOT EXISTS (SELECT 1 FROM timetable_lessons l WHERE l.session_id = s.id AND l.state = 'planned')
+         ORDER BY s.starts_at, s.id",
+        &ids,
+        from,
+        to
+    );
+    rows.fetch_all(conn)
+        .await?
+        .into_iter()
+        .map(|row| {
+            let state = SessionState::parse(&row.state);
+            Ok(ByHand {
+                session_id: row.id.into(),
+                class_id: row.class_id.into(),
+                state: state.ok_or_else(|| StoreError::corrupt("sessions", "state", &row.state))?,
+                plan: LessonPlan { starts_at: row.starts_at, ends_at: row.ends_at, room: row.room },
+            })
+        })
+        .collect()
+}
+
 /// The id of the session of a lesson: one for each lesson, and a new one each time it is planned anew.
 pub fn session_id(class: ClassId, slot: Slot, attempt: i32) -> SessionId {
     let Slot { date, starts } = slot;

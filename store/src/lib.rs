@@ -13,6 +13,7 @@ pub mod cameras;
 pub mod classes;
 pub mod configuration;
 pub mod deliveries;
+pub mod digests;
 pub mod enrolments;
 pub mod faces;
 pub mod guardians;

@@ -1,7 +1,7 @@
 //! A place in FACTS that moves on: behind, it reads the log itself; caught up, it takes what the hub sends to all. Who may
 //! see what it passes is for the watcher to say.
 
-use super::{hub::EventHub, live_event::LiveEvent, room::Room};
+use super::{hub::EventHub, live_event::LiveEvent, room::Room, told::MissedBecause};
 use crate::error::ApiError;
 use futures::{FutureExt, StreamExt, stream, stream::BoxStream};
 use rollcall_bus::{BusError, Delivery};
@@ -39,8 +39,8 @@ pub(crate) enum Next {
 /// Events between a follower's cursor and its beginning that it cannot have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Gap {
-    /// `expired` when they are gone from the log; `unknown` when the cursor is none of this log.
-    pub(crate) reason: &'static str,
+    /// Why not.
+    pub(crate) reason: MissedBecause,
     /// The cursor.
     pub(crate) after: u64,
     /// After this it goes on.
@@ -187,9 +187,9 @@ async fn place(hub: &EventHub, after: Option<u64>) -> Result<(Option<u64>, Optio
     let log = hub.log().await?;
     let oldest = log.first_sequence.saturating_sub(1);
     let reason = if after > log.last_sequence {
-        "unknown"
+        MissedBecause::Unknown
     } else if after < oldest {
-        "expired"
+        MissedBecause::Expired
     } else {
         return Ok((Some(after), None));
     };

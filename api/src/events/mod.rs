@@ -9,6 +9,7 @@ mod follower;
 mod hub;
 mod live_event;
 mod room;
+mod told;
 mod watcher;
 mod watching;
 
@@ -16,6 +17,9 @@ pub(crate) use follower::{Follower, Gap, Next};
 pub(crate) use hub::EventHub;
 pub(crate) use live_event::{LiveEvent, Visibility};
 pub(crate) use room::Room;
+pub(crate) use told::{
+    AttendanceMarked, InRoom, Missed, MissedBecause, QrUpdated, SessionEnded, SessionStarted,
+};
 pub(crate) use watching::{Watchers, Watching};
 
 use crate::{error::ApiError, extract::Caller, state::Api};

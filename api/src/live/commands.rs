@@ -8,6 +8,7 @@ use rollcall_service::{
     clock::Clock,
     http::{Problem, SuccessEnvelope},
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use socketioxide::{
@@ -18,30 +19,50 @@ use std::sync::Arc;
 
 const NAMES: [&str; 4] = ["join-session", "leave-session", "join-class", "leave-class"];
 
-#[derive(Deserialize)]
+/// `join-session`.
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct JoinSession {
+pub(super) struct JoinSession {
     session_id: SessionId,
+    /// What comes after this cursor is told, too; null for what happens from now on.
     since: Option<u64>,
 }
 
-#[derive(Deserialize)]
+/// `join-class`.
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct JoinClass {
+pub(super) struct JoinClass {
     class_id: ClassId,
+    /// What comes after this cursor is told, too; null for what happens from now on.
     since: Option<u64>,
 }
 
-#[derive(Deserialize)]
+/// `leave-session`.
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct LeaveSession {
+pub(super) struct LeaveSession {
     session_id: SessionId,
 }
 
-#[derive(Deserialize)]
+/// `leave-class`.
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct LeaveClass {
+pub(super) struct LeaveClass {
     class_id: ClassId,
+}
+
+/// What is acknowledged to whoever joins.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Joined {
+    room: String,
+    /// Everything after it follows.
+    cursor: u64,
+}
+
+/// What is acknowledged to whoever leaves.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Left {
+    room: String,
 }
 
 /// One of them.
@@ -92,12 +113,12 @@ pub(super) async fn obey(
         match Command::read(&name, data.unwrap_or_default())? {
             Command::Join(room, since) => {
                 let subscription = connection.join(&socket, room, since).await?;
-                let answer = json!({ "room": room.to_string(), "cursor": subscription.cursor() });
-                Ok::<_, ApiError>((answer, Some(subscription)))
+                let answer = Joined { room: room.to_string(), cursor: subscription.cursor() };
+                Ok::<_, ApiError>((json!(answer), Some(subscription)))
             }
             Command::Leave(room) => {
                 connection.leave(room);
-                Ok((json!({ "room": room.to_string() }), None))
+                Ok((json!(Left { room: room.to_string() }), None))
             }
         }
     };

@@ -7,6 +7,7 @@
 
 mod commands;
 mod connection;
+pub(crate) mod contract;
 mod door;
 mod subscription;
 

@@ -1,8 +1,8 @@
 //! One client in one room: what happens there, passed on as fast as the client takes it.
 
 use super::connection::Connection;
-use crate::events::{EventHub, Follower, Gap, LiveEvent, Next, Room, Visibility};
-use serde_json::{Value, json};
+use crate::events::{EventHub, Follower, Gap, LiveEvent, Missed, MissedBecause, Next, Room, Visibility};
+use serde::Serialize;
 use socketioxide::{SendError, SocketError, extract::SocketRef};
 use std::{sync::Arc, time::Duration};
 use tokio::time::sleep;
@@ -77,7 +77,7 @@ impl Subscription {
                 },
                 Next::Behind { after, until } => {
                     metrics::counter!("rollcall_api_behind_total").increment(1);
-                    self.listener.miss("slow", after, until).await
+                    self.listener.miss(MissedBecause::Slow, after, until).await
                 }
                 // The log could not be opened. At the end of the process this is not waited for.
                 Next::End => {
@@ -112,14 +112,13 @@ impl Listener {
     }
 
     /// Says that events between two cursors did not come when they happened.
-    async fn miss(&self, reason: &str, after: u64, until: u64) -> Result<(), NotPassed> {
-        let room = self.room.to_string();
-        let missed = json!({ "room": room, "reason": reason, "after": after, "until": until });
+    async fn miss(&self, reason: MissedBecause, after: u64, until: u64) -> Result<(), NotPassed> {
+        let missed = Missed { room: self.room.to_string(), reason, after, until };
         self.say("missed", &missed).await
     }
 
     /// Waits while the client has no room for more. What it is not told meanwhile waits where all clients share it.
-    async fn say(&self, name: &str, data: &Value) -> Result<(), NotPassed> {
+    async fn say(&self, name: &str, data: &impl Serialize) -> Result<(), NotPassed> {
         let mut pause = FIRST_PAUSE;
         loop {
             match self.socket.emit(name, data) {

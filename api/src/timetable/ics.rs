@@ -15,7 +15,7 @@ use http::{HeaderValue, header};
 use rollcall_schemas::{code::Code, id::ClassId};
 use rollcall_service::http::{ErrorEnvelope, Path, Problem, Query};
 use rollcall_store::{PgConnection, reports::NamedClass, timetables};
-use rollcall_timetable::{Lesson, ics};
+use rollcall_timetable::ics;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -35,7 +35,7 @@ pub(crate) struct CalendarParams {
 /// Read one's timetable as a calendar file (RFC 5545).
 ///
 /// Whoever knows the address may read it: calendar programs cannot sign in. It shows the lessons of the last month and the
-/// coming year, each at its instant.
+/// coming year, and the sessions that were made by hand, each at its instant.
 #[utoipa::path(
     get,
     path = "/api/v1/timetable.ics",
@@ -90,7 +90,7 @@ async fn calendar(
 }
 
 fn file(name: &str, lessons: &[Held], now: DateTime<Utc>) -> Response {
-    let entries: Vec<_> = lessons.iter().map(|held| entry(&held.class, &held.lesson)).collect();
+    let entries: Vec<_> = lessons.iter().map(entry).collect();
     let mut response = ics::calendar(name, &entries, now).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/calendar; charset=utf-8"));
@@ -99,13 +99,12 @@ fn file(name: &str, lessons: &[Held], now: DateTime<Utc>) -> Response {
     response
 }
 
-fn entry(class: &NamedClass, lesson: &Lesson) -> ics::Entry {
-    let slot = lesson.slot;
+fn entry(held: &Held) -> ics::Entry {
     ics::Entry {
-        uid: format!("{}-{}T{}@rollcall", class.id, slot.date, slot.starts.format("%H%M")),
-        starts_at: lesson.starts_at,
-        ends_at: lesson.ends_at,
-        summary: format!("{} ({})", class.name, class.code),
-        location: lesson.place.room.clone(),
+        uid: held.uid.clone(),
+        starts_at: held.starts_at,
+        ends_at: held.ends_at,
+        summary: format!("{} ({})", held.class.name, held.class.code),
+        location: held.place.room.clone(),
     }
 }

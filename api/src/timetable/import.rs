@@ -67,8 +67,9 @@ pub(crate) struct CalendarReport {
 
 /// Make a calendar file (RFC 5545) the timetable of a class, instead of what it had.
 ///
-/// Weekly rules become entries; single events, dates that are left out and events that stand for others become exceptions.
-/// Whatever comes again must be by the clocks of the class. When anything is wrong nothing is done, and the details report
+/// Weekly rules become entries; single events, dates that are left out (`EXDATE`) and events that stand for others
+/// (`RECURRENCE-ID`) become exceptions. A rule that is not weekly is wrong. Whatever comes again must be by the clocks of
+/// the class. When anything is wrong nothing is done, and the details report
 /// it line by line (`VALIDATION_FAILED`).
 #[utoipa::path(
     post,

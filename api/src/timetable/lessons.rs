@@ -2,7 +2,7 @@
 
 use super::{body::ClockTime, zone_of};
 use crate::{error::ApiError, extract::Caller, state::Api};
-use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
 use rollcall_schemas::{
     fact::SessionState,
     id::{ClassId, SessionId, UserId},
@@ -10,17 +10,21 @@ use rollcall_schemas::{
 };
 use rollcall_store::{
     PgConnection,
-    lessons::{self, LessonState, ShownLesson},
+    lessons::{self, ByHand, LessonPlan, LessonState, ShownLesson},
     reports::{self, NamedClass},
     timetables,
 };
-use rollcall_timetable::{Holiday, Lesson, Origin, Slot, Tz};
+use rollcall_timetable::{
+    Holiday, Lesson, Origin, Place, Tz,
+    local::{instant, shown},
+};
 use serde::Serialize;
 use std::{collections::HashMap, ops::RangeInclusive};
 use utoipa::ToSchema;
 
 /// How far ahead warnings are shown.
 const WARNED_AHEAD: TimeDelta = TimeDelta::days(366);
+const A_DAY: Days = Days::new(1);
 
 /// A lesson of which no session was made.
 #[derive(Serialize, ToSchema)]
@@ -66,7 +70,7 @@ pub(super) async fn warnings(
     Ok(shown.iter().filter_map(warning).collect())
 }
 
-/// A lesson of a class.
+/// A lesson of a class, or a session that was made by hand.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct LessonBody {
@@ -94,48 +98,88 @@ pub(crate) struct LessonBody {
 }
 
 /// Why a lesson is where it is.
-#[derive(Clone, Copy, Serialize, ToSchema)]
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
-enum OriginName {
+pub(super) enum OriginName {
     /// The schedule has it there.
     Regular,
     /// It was moved there.
     Moved,
     /// It was added.
     Added,
+    /// No timetable has it: it is a session that was made by hand.
+    Manual,
+}
+
+impl From<Origin> for OriginName {
+    fn from(origin: Origin) -> Self {
+        match origin {
+            Origin::Regular => Self::Regular,
+            Origin::Moved => Self::Moved,
+            Origin::Added => Self::Added,
+        }
+    }
 }
 
 /// A lesson, whose it is, and what became of it.
 pub(super) struct Held {
     pub(super) class: NamedClass,
-    pub(super) lesson: Lesson,
-    pub(super) shown: Option<ShownLesson>,
+    /// What it is known by, wherever it is moved to.
+    pub(super) uid: String,
+    pub(super) place: Place,
+    pub(super) starts_at: DateTime<Utc>,
+    pub(super) ends_at: DateTime<Utc>,
+    origin: OriginName,
+    session: Option<(SessionId, SessionState)>,
+    warning: Option<Warning>,
 }
 
 impl Held {
+    fn lesson(class: NamedClass, lesson: Lesson, shown: Option<&ShownLesson>) -> Self {
+        let Lesson { slot, place, starts_at, ends_at, origin } = lesson;
+        Self {
+            uid: format!("{}-{}T{}@rollcall", class.id, slot.date, slot.starts.format("%H%M")),
+            class,
+            place,
+            starts_at,
+            ends_at,
+            origin: origin.into(),
+            session: shown.and_then(|shown| Some((shown.session_id, shown.session_state?))),
+            warning: shown.and_then(warning),
+        }
+    }
+
+    fn by_hand(class: NamedClass, session: ByHand, zone: Tz) -> Self {
+        let LessonPlan { starts_at, ends_at, room } = session.plan;
+        let (starts, ends) = (shown(zone, starts_at), shown(zone, ends_at));
+        Self {
+            class,
+            uid: format!("{}@rollcall", session.session_id),
+            place: Place { date: starts.date(), starts: starts.time(), ends: ends.time(), room },
+            starts_at,
+            ends_at,
+            origin: OriginName::Manual,
+            session: Some((session.session_id, session.state)),
+            warning: None,
+        }
+    }
+
     /// As the caller may see it.
     pub(super) fn body(self, role: Role) -> LessonBody {
-        let Self { class, lesson, shown } = self;
-        let session = shown.as_ref().and_then(|shown| Some((shown.session_id, shown.session_state?)));
-        let warning = shown.as_ref().filter(|_| role != Role::Student).and_then(warning);
         LessonBody {
-            class_id: class.id,
-            class_name: class.name,
-            class_code: class.code,
-            date: lesson.place.date,
-            start_time: ClockTime(lesson.place.starts),
-            end_time: ClockTime(lesson.place.ends),
-            starts_at: lesson.starts_at,
-            ends_at: lesson.ends_at,
-            room: lesson.place.room,
-            origin: match lesson.origin {
-                Origin::Regular => OriginName::Regular,
-                Origin::Moved => OriginName::Moved,
-                Origin::Added => OriginName::Added,
-            },
-            session_id: session.map(|(id, _)| id),
-            session_status: session.map(|(_, state)| state),
-            warning: warning.map(|warning| warning.message),
+            class_id: self.class.id,
+            class_name: self.class.name,
+            class_code: self.class.code,
+            date: self.place.date,
+            start_time: ClockTime(self.place.starts),
+            end_time: ClockTime(self.place.ends),
+            starts_at: self.starts_at,
+            ends_at: self.ends_at,
+            room: self.place.room,
+            origin: self.origin,
+            session_id: self.session.map(|(id, _)| id),
+            session_status: self.session.map(|(_, state)| state),
+            warning: self.warning.filter(|_| role != Role::Student).map(|warning| warning.message),
         }
     }
 }
@@ -157,7 +201,7 @@ pub(super) fn whose(caller: &Caller) -> (UserId, Role) {
     (caller.id(), caller.role())
 }
 
-/// The lessons of these classes on these days, in order.
+/// The lessons of these classes on these days, and the sessions that were made by hand, in order.
 pub(super) async fn held(
     db: &mut PgConnection,
     classes: Vec<NamedClass>,
@@ -168,26 +212,35 @@ pub(super) async fn held(
     let kept = timetables::of_classes(db, &ids).await?;
     let holidays = timetables::holidays(db, *days.start()).await?;
     let holidays: Vec<_> = holidays.iter().map(Holiday::from).collect();
+    // A day is another span in each time zone, and lessons are moved by hand.
+    let span = (
+        instant(Tz::UTC, (*days.start() - A_DAY).into()),
+        instant(Tz::UTC, (*days.end() + A_DAY + A_DAY).into()),
+    );
+    let known = lessons::shown(db, &ids, span).await?.into_iter();
+    let known: HashMap<_, _> = known.map(|lesson| ((lesson.class_id, lesson.slot), lesson)).collect();
+    let mut by_hand = HashMap::<ClassId, Vec<ByHand>>::new();
+    for session in lessons::by_hand(db, &ids, span).await? {
+        by_hand.entry(session.class_id).or_default().push(session);
+    }
     let mut held = Vec::new();
     for class in classes {
-        let Some(kept) = kept.get(&class.id) else { continue };
-        let zone = zone_of(kept.time_zone.as_deref(), of_organisation);
-        let lessons = kept.timetable.lessons(&holidays, zone, days.clone());
-        held.extend(lessons.into_iter().map(|lesson| Held { class: class.clone(), lesson, shown: None }));
+        let kept = kept.get(&class.id);
+        let zone = zone_of(kept.and_then(|kept| kept.time_zone.as_deref()), of_organisation);
+        let lessons = kept.map(|kept| kept.timetable.lessons(&holidays, zone, days.clone()));
+        held.extend(lessons.into_iter().flatten().map(|lesson| {
+            let shown = known.get(&(class.id, lesson.slot));
+            Held::lesson(class.clone(), lesson, shown)
+        }));
+        let made = by_hand.remove(&class.id).into_iter().flatten();
+        let made = made.map(|session| Held::by_hand(class.clone(), session, zone));
+        held.extend(made.filter(|session| days.contains(&session.place.date)));
     }
-    held.sort_by_key(|held| (held.lesson.starts_at, held.class.id));
-    let (Some(first), Some(last)) = (held.first(), held.last()) else { return Ok(held) };
-    let span = (first.lesson.starts_at - TimeDelta::days(1), last.lesson.starts_at + TimeDelta::days(1));
-    let shown = lessons::shown(db, &ids, span).await?.into_iter();
-    let mut shown: HashMap<(ClassId, Slot), ShownLesson> =
-        shown.map(|lesson| ((lesson.class_id, lesson.slot), lesson)).collect();
-    for held in &mut held {
-        held.shown = shown.remove(&(held.class.id, held.lesson.slot));
-    }
+    held.sort_by_key(|held| (held.starts_at, held.class.id));
     Ok(held)
 }
 
 /// The organisation's clocks now.
 pub(super) fn today(api: &Api, zone: Tz) -> NaiveDate {
-    rollcall_timetable::local::shown(zone, api.clock().now()).date()
+    shown(zone, api.clock().now()).date()
 }

@@ -3,6 +3,7 @@
 use crate::testing::{SOON, TestApi};
 use chrono::{DateTime, TimeDelta, Utc};
 use http::Method;
+use rollcall_schemas::id::ClassId;
 use rollcall_test_support::{Client, eventually};
 use serde_json::{Value, json};
 
@@ -24,11 +25,12 @@ fn timetable_of(class: impl std::fmt::Display) -> String {
     format!("/api/v1/classes/{class}/timetable")
 }
 
-/// When the lessons of a week begin.
+/// When the lessons of a week begin that follow from timetables.
 async fn week(client: &Client, date: &str) -> Vec<String> {
     let week = client.get(&format!("/api/v1/timetable?date={date}")).await;
     let lessons = week.data()["lessons"].as_array().unwrap().clone();
-    lessons.iter().map(|lesson| lesson["startsAt"].as_str().unwrap().to_owned()).collect()
+    let lessons = lessons.iter().filter(|lesson| lesson["origin"] != "manual");
+    lessons.map(|lesson| lesson["startsAt"].as_str().unwrap().to_owned()).collect()
 }
 
 #[tokio::test]
@@ -71,6 +73,55 @@ async fn a_timetable_is_set_shown_and_expanded_over_the_night_of_the_clocks() {
     assert_eq!(week(&other, "2026-03-02").await, Vec::<String>::new());
     assert_eq!(week(&test.operator(), "2026-03-02").await.len(), 1);
     other.put(&path, &mondays()).await.refused(403, "AUTH_UNAUTHORIZED");
+}
+
+#[tokio::test]
+async fn sessions_made_by_hand_stand_beside_the_lessons() {
+    let test = in_vienna().await;
+    test.start_attendance_worker();
+    let (teacher, class) = (test.teacher(), test.school.class);
+    teacher.put(&timetable_of(class), &mondays()).await.data();
+    let plan = async |client: &Client, class: ClassId, day: &str, start: &str, end: &str| {
+        let new = json!({
+            "classId": class, "startTime": format!("{day}T{start}Z"), "endTime": format!("{day}T{end}Z"),
+        });
+        client.post("/api/v1/sessions", &new).await.data()["session"]["id"].clone()
+    };
+    // Sunday in London, and Monday in Vienna.
+    let early = plan(&teacher, class, "2026-03-08", "23:30:00", "23:45:00").await;
+    let cancelled = plan(&teacher, class, "2026-03-10", "09:00:00", "10:00:00").await;
+    teacher.delete(&format!("/api/v1/sessions/{}", cancelled.as_str().unwrap())).await.data();
+    let elsewhere = plan(&test.admin(), test.school.other_class, "2026-03-11", "09:00:00", "10:00:00").await;
+    eventually("the lesson is planned", SOON, || async {
+        (sessions(&teacher, class).await.len() >= 4).then_some(())
+    })
+    .await;
+
+    let shown = async |client: &Client| {
+        let week = client.get("/api/v1/timetable?date=2026-03-09").await;
+        let lessons = week.data()["lessons"].as_array().unwrap().clone();
+        lessons
+            .iter()
+            .map(|lesson| (lesson["origin"].clone(), lesson["sessionId"].clone()))
+            .collect::<Vec<_>>()
+    };
+    for client in [&teacher, &test.student()] {
+        let lessons = shown(client).await;
+        let [by_hand, (origin, lesson)] = &lessons[..] else { panic!("{lessons:?}") };
+        assert_eq!(by_hand, &(json!("manual"), early.clone()));
+        assert!(origin == "regular" && lesson.is_string() && *lesson != early, "{lessons:?}");
+    }
+    assert!(shown(&test.operator()).await.contains(&(json!("manual"), elsewhere)));
+    let week = teacher.get("/api/v1/timetable?date=2026-03-09").await;
+    let first = &week.data()["lessons"][0];
+    assert_eq!((&first["date"], &first["startTime"]), (&json!("2026-03-09"), &json!("00:30")));
+    assert_eq!((&first["endTime"], &first["sessionStatus"]), (&json!("00:45"), &json!("scheduled")));
+
+    let calendar =
+        teacher.request(Method::GET, &format!("{}.ics", timetable_of(class))).send().await.unwrap();
+    let calendar = calendar.text().await.unwrap();
+    assert!(calendar.contains(&format!("UID:{}@rollcall", early.as_str().unwrap())), "{calendar}");
+    assert!(!calendar.contains(cancelled.as_str().unwrap()), "{calendar}");
 }
 
 #[tokio::test]

@@ -40,6 +40,8 @@ pub(crate) struct WeekData {
 }
 
 /// List the lessons of a week: of the classes that one teaches or is in, of every class for the staff.
+///
+/// Sessions that were made by hand are among them, with the origin `manual`; cancelled ones are not.
 #[utoipa::path(
     get,
     path = "/api/v1/timetable",

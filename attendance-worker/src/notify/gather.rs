@@ -6,7 +6,8 @@ use chrono::{DateTime, Utc};
 use rollcall_schemas::{id::DeliveryId, notification::Channel};
 use rollcall_store::{
     StoreError,
-    deliveries::{self, Gathered, Known, NewDelivery, Recipient},
+    deliveries::{self, Known, NewDelivery, Recipient},
+    digests::{self, Gathered},
 };
 use serde_json::{Value, json};
 
@@ -14,15 +15,15 @@ use serde_json::{Value, json};
 const PEOPLE: i64 = 100;
 
 /// Makes the digests that are due. Returns how many.
-pub(super) async fn digests(deps: &Deps) -> Result<u64, WorkError> {
+pub(super) async fn make_digests(deps: &Deps) -> Result<u64, WorkError> {
     let now = deps.clock.now();
     let mut db = deps.pool.acquire().await.map_err(StoreError::from)?;
-    let people = deliveries::due_digests(&mut db, now, PEOPLE).await?;
+    let people = digests::due(&mut db, now, PEOPLE).await?;
     drop(db);
     let mut made = 0;
     for recipient in people {
         let mut tx = deps.begin().await?;
-        let gathered = deliveries::take_gathered(&mut tx, recipient, now).await?;
+        let gathered = digests::take_gathered(&mut tx, recipient, now).await?;
         if let Some(digest) = digest(recipient, &gathered, now) {
             made += deliveries::add(&mut tx, &[digest], Known::Stays, now).await?;
         }

@@ -135,7 +135,7 @@ impl Timers {
             tokio::select! {
                 () = stop.cancelled() => return,
                 _ = due.tick() => {
-                    self.act("gather_digests", gather::digests(&self.deps)).await;
+                    self.act("gather_digests", gather::make_digests(&self.deps)).await;
                     self.act("replay", replay::advance(&self.deps)).await;
                 }
                 _ = purge.tick() => {

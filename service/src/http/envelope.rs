@@ -102,10 +102,11 @@ impl Answer {
 }
 
 /// The envelope of success, as clients see it.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[derive(Debug, Serialize, schemars::JsonSchema, utoipa::ToSchema)]
 pub struct SuccessEnvelope<T> {
     /// Always true.
     #[schema(schema_with = always_true)]
+    #[schemars(extend("const" = true))]
     pub success: bool,
     /// What was done: `OK`, `USER_CREATED`.
     pub code: Cow<'static, str>,
@@ -119,10 +120,11 @@ pub struct SuccessEnvelope<T> {
 }
 
 /// The envelope of refusal, as clients see it.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[derive(Debug, Serialize, schemars::JsonSchema, utoipa::ToSchema)]
 pub struct ErrorEnvelope {
     /// Always false.
     #[schema(schema_with = always_false)]
+    #[schemars(extend("const" = false))]
     pub success: bool,
     /// What went wrong.
     pub error: ErrorBody,
@@ -131,7 +133,7 @@ pub struct ErrorEnvelope {
 }
 
 /// What went wrong.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[derive(Debug, Serialize, schemars::JsonSchema, utoipa::ToSchema)]
 pub struct ErrorBody {
     /// For programs.
     pub code: Code,
