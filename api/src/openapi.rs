@@ -3,7 +3,8 @@
 mod refusals;
 
 use crate::{ApiConfig, access::RULES, auth::REFRESH_COOKIE, extract::camel_case};
-use axum::Router;
+use axum::{Router, body::Bytes, routing::get};
+use http::header::CONTENT_TYPE;
 use rollcall_schemas::access::{Ownership, Retry, Rule, Who};
 use rollcall_service::http::ErrorEnvelope;
 use utoipa::{
@@ -14,7 +15,7 @@ use utoipa::{
         security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
     },
 };
-use utoipa_swagger_ui::SwaggerUi;
+use utoipa_swagger_ui::{Config, SwaggerUi};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -76,7 +77,7 @@ pub fn complete(collected: utoipa::openapi::OpenApi, rules: &[Rule]) -> utoipa::
             if let Some(operation) = operation(item, rule.method) {
                 operation.operation_id = operation.operation_id.take().map(|name| camel_case(&name));
                 describe_retry(operation, rule);
-                refusals::describe(operation, rule);
+                refusals::describe(operation, rule, &mut components.responses);
                 describe_callers(operation, rule);
             }
         }
@@ -145,9 +146,13 @@ fn describe_callers(operation: &mut Operation, rule: &Rule) {
     operation.description = Some(description.map_or(who.clone(), |text| format!("{text}\n\n{who}")));
 }
 
-/// `/openapi.json` and the pages at `/docs`, for a completed document.
-pub fn docs(document: utoipa::openapi::OpenApi) -> Router {
-    SwaggerUi::new("/docs").url("/openapi.json", document).into()
+/// `/openapi.json` and the pages at `/docs`, for a completed document. It is kept as it is sent: as a tree it takes ten times
+/// the memory.
+pub fn docs(document: &utoipa::openapi::OpenApi) -> Router {
+    let json = Bytes::from(document.to_json().expect("the document has a JSON form"));
+    let document = get(move || async move { ([(CONTENT_TYPE, "application/json")], json) });
+    let pages = SwaggerUi::new("/docs").config(Config::from("/openapi.json"));
+    Router::from(pages).route("/openapi.json", document)
 }
 
 #[cfg(test)]

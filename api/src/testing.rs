@@ -111,7 +111,7 @@ impl TestApi {
         let api = start_api(config, deps, &lifecycle).await;
         let door = start_ingest(bus.clone(), clock.clone(), &lifecycle).await;
         let (routes, _) = router(&api).merge(door).split_for_parts();
-        let edge = TestEdge::serve(routes.merge(docs(openapi())), clock.clone()).await;
+        let edge = TestEdge::serve(routes.merge(docs(&openapi())), clock.clone()).await;
         let school = School::found(&api, &pool, &clock).await;
         Self { api, bus, clock, database_url: database_url.to_owned(), lifecycle, edge, school }
     }

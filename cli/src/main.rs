@@ -35,6 +35,10 @@ use std::os::unix::process::CommandExt;
 use std::{path::PathBuf, process::ExitCode};
 use tracing::{Instrument, info_span};
 
+/// See adr/0021.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// Camera frames and QR scans become attendance records that people can trust.
 #[derive(Parser)]
 #[command(name = "rollcall", version, propagate_version = true)]

@@ -170,7 +170,7 @@ pub async fn everything(
 /// The routes, with the document of the whole address beside them.
 fn documented(routes: OpenApiRouter) -> Router {
     let (router, _) = routes.split_for_parts();
-    router.merge(rollcall_api::docs(contract::openapi()))
+    router.merge(rollcall_api::docs(&contract::openapi()))
 }
 
 /// Runs `rollcall ingest`.

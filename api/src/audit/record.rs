@@ -88,8 +88,7 @@ impl Act {
 pub(crate) struct Audit {
     actor: Actor,
     address: Option<IpAddr>,
-    request_id: Option<String>,
-    trace_id: Option<String>,
+    request_id: Option<RequestId>,
     clock: Clock,
     entropy: Entropy,
     /// Whether the call has left its lines.
@@ -111,7 +110,7 @@ impl Audit {
         };
         let Ok(ClientIp(address)) = request.extract_parts::<ClientIp>().await;
         let audit = Self {
-            request_id: request.extensions().get::<RequestId>().map(|id| id.0.to_string()),
+            request_id: request.extensions().get::<RequestId>().cloned(),
             ..Self::new(api, actor, address)
         };
         request.extensions_mut().insert(audit.clone());
@@ -132,7 +131,6 @@ impl Audit {
             actor,
             address,
             request_id: None,
-            trace_id: current_trace_id(),
             clock: api.clock().clone(),
             entropy: api.entropy().clone(),
             has_recorded: Arc::default(),
@@ -174,8 +172,8 @@ impl Audit {
             reason: problem.map(|problem| problem.message.to_string()),
             occurrences: 1,
             address: self.address,
-            request_id: self.request_id.clone(),
-            trace_id: self.trace_id.clone(),
+            request_id: self.request_id.as_ref().map(|id| id.0.to_string()),
+            trace_id: current_trace_id(),
         }
     }
 
@@ -208,8 +206,8 @@ impl Audit {
             outcome: Outcome::Done,
             target,
             occurrences: 1,
-            request_id: self.request_id.clone(),
-            trace_id: self.trace_id.clone(),
+            request_id: self.request_id.as_ref().map(|id| id.0.to_string()),
+            trace_id: current_trace_id(),
             details: Some(Details::new(self.entropy.bytes(), &details)),
         }
     }

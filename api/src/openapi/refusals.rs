@@ -41,8 +41,13 @@ const OF_A_BODY: &[(u16, Code)] = &[
     (422, Code::ValidationFailed),
 ];
 
-/// Adds to an operation what it may be refused with.
-pub(super) fn describe(operation: &mut Operation, rule: &Rule) {
+/// Adds to an operation what it may be refused with. What nothing but the form of an operation says goes to `shared`, by its
+/// name: the same few refusals are most of all that there are, and each would be written hundreds of times.
+pub(super) fn describe(
+    operation: &mut Operation,
+    rule: &Rule,
+    shared: &mut BTreeMap<String, RefOr<Response>>,
+) {
     let mut refusals: BTreeMap<u16, Vec<Code>> = BTreeMap::new();
     for (status, code) in derived(operation, rule) {
         let codes = refusals.entry(status).or_default();
@@ -59,11 +64,15 @@ pub(super) fn describe(operation: &mut Operation, rule: &Rule) {
         }
     }
     for (status, codes) in refusals {
-        let said = match responses.get(&status.to_string()) {
-            Some(RefOr::T(response)) => Some(response.description.clone()),
-            _ => None,
+        let refused = match responses.get(&status.to_string()) {
+            Some(RefOr::T(response)) => RefOr::T(refusal(response.description.clone(), &codes)),
+            _ => {
+                let name = shared_name(status, &codes);
+                shared.entry(name.clone()).or_insert_with(|| RefOr::T(refusal(meanings(&codes), &codes)));
+                RefOr::Ref(Ref::from_response_name(name))
+            }
         };
-        responses.insert(status.to_string(), RefOr::T(refusal(said, &codes)));
+        responses.insert(status.to_string(), refused);
     }
 }
 
@@ -90,17 +99,22 @@ fn named(description: &str) -> impl Iterator<Item = Code> {
     quoted.filter_map(|name| Code::ALL.iter().copied().find(|code| code.as_str() == name))
 }
 
-fn refusal(said: Option<String>, codes: &[Code]) -> Response {
-    let meanings = || codes.iter().map(|code| format!("`{code}`: {}", code.meaning())).collect::<Vec<_>>();
+fn shared_name(status: u16, codes: &[Code]) -> String {
+    let codes = codes.iter().map(|code| code.as_str()).collect::<Vec<_>>();
+    format!("{status}.{}", codes.join("."))
+}
+
+fn meanings(codes: &[Code]) -> String {
+    codes.iter().map(|code| format!("`{code}`: {}", code.meaning())).collect::<Vec<_>>().join("; ")
+}
+
+fn refusal(description: String, codes: &[Code]) -> Response {
     let mut content = Content::new(Some(RefOr::Ref(Ref::from_schema_name("ErrorEnvelope"))));
     for code in codes {
         let example = ExampleBuilder::new().summary(code.meaning()).value(Some(example(*code))).build();
         content.examples.insert(code.as_str().to_owned(), RefOr::T(example));
     }
-    Response::builder()
-        .description(said.unwrap_or_else(|| meanings().join("; ")))
-        .content("application/json", content)
-        .build()
+    Response::builder().description(description).content("application/json", content).build()
 }
 
 fn example(code: Code) -> Value {

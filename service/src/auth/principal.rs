@@ -10,7 +10,6 @@ use crate::{clock::Clock, http::Problem};
 use axum::extract::{FromRef, FromRequestParts};
 use chrono::{DateTime, TimeDelta, Utc};
 use http::{HeaderMap, header, request::Parts};
-use jsonwebtoken::decode_header;
 use rollcall_schemas::{
     code::Code,
     feed::AuthFact,
@@ -140,19 +139,19 @@ impl Authenticator {
     /// `AUTH_TOKEN_EXPIRED` when it was good once, `AUTH_TOKEN_INVALID` when it never was; both `401`.
     pub fn verify_token(&self, token: &str) -> Result<User, Problem> {
         let now = self.clock.now();
-        let kid = decode_header(token).ok().and_then(|header| header.kid).ok_or_else(invalid_token)?;
-        let key = self.signing_key(&kid, now).ok_or_else(invalid_token)?;
-        let claims = self.verified.claims(token, &key, &self.config).ok_or_else(invalid_token)?;
+        let key = |kid: &str| self.signing_key(kid, now);
+        let signed = self.verified.read(token, key, &self.config).ok_or_else(invalid_token)?;
+        let claims = &signed.claims;
         let latest_start = (now + CLOCK_SKEW).timestamp();
         if claims.iat > latest_start || claims.nbf.is_some_and(|start| start > latest_start) {
             return Err(invalid_token());
         }
         // A token is good before its `exp`, not at it (RFC 7519, section 4.1.4).
-        if claims.exp <= now.timestamp() || self.is_revoked(&claims) {
+        if claims.exp <= now.timestamp() || self.is_revoked(claims) {
             return Err(Problem::new(Code::AuthTokenExpired, "the access token is no longer valid"));
         }
-        let Claims { user_id, role, email, sid: sign_in_id, .. } = claims;
-        Ok(User { user_id, role, email, sign_in_id })
+        let Claims { user_id, role, ref email, sid: sign_in_id, .. } = *claims;
+        Ok(User { user_id, role, email: email.clone(), sign_in_id })
     }
 
     /// The camera or the integration of an API key.

@@ -8,8 +8,6 @@ use super::problem::Problem;
 use crate::clock::Clock;
 use axum::{
     body::Body,
-    extract::{Request, State},
-    middleware::Next,
     response::{IntoResponse, Response},
 };
 use chrono::{DateTime, Utc};
@@ -159,8 +157,7 @@ fn always(value: bool) -> Object {
 }
 
 /// Puts what the routes answered into its envelope.
-pub(super) async fn render(State(clock): State<Clock>, request: Request, next: Next) -> Response {
-    let mut response = next.run(request).await;
+pub(super) fn render(mut response: Response, clock: &Clock) -> Response {
     if let Some(answer) = response.extensions_mut().remove::<Answer>() {
         let Answer { code, data, meta } = answer;
         let envelope = SuccessEnvelope { success: true, code, data: &*data, meta, timestamp: clock.now() };

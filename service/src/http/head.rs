@@ -2,11 +2,7 @@
 //! refused in the envelope; beyond hyper's, with a bare status.
 
 use super::problem::Problem;
-use axum::{
-    extract::Request,
-    middleware::Next,
-    response::{IntoResponse, Response},
-};
+use axum::extract::Request;
 use http::{HeaderMap, StatusCode};
 
 /// Bytes of a URI: what a browser's address bar takes.
@@ -16,16 +12,16 @@ const MAX_HEADERS: usize = 100;
 /// Bytes of their names and values together.
 const MAX_HEADER_BYTES: usize = 32 * 1024;
 
-pub(super) async fn limit(request: Request, next: Next) -> Response {
+pub(super) fn check(request: &Request) -> Result<(), Problem> {
     let uri = request.uri();
     let uri_bytes = uri.path().len() + uri.query().map_or(0, str::len);
     if uri_bytes > MAX_URI_BYTES {
-        return Problem::of_status(StatusCode::URI_TOO_LONG).into_response();
+        return Err(Problem::of_status(StatusCode::URI_TOO_LONG));
     }
     if request.headers().len() > MAX_HEADERS || bytes(request.headers()) > MAX_HEADER_BYTES {
-        return Problem::of_status(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE).into_response();
+        return Err(Problem::of_status(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE));
     }
-    next.run(request).await
+    Ok(())
 }
 
 fn bytes(headers: &HeaderMap) -> usize {

@@ -4,7 +4,6 @@
 use super::{
     cors::{self, Origin},
     envelope::render,
-    head,
     pace::{self, Pace},
     parts::{RequestId, TrustedProxies},
     problem::Problem,
@@ -18,7 +17,7 @@ use crate::{
 use axum::{
     Extension, Router,
     extract::{DefaultBodyLimit, MatchedPath, Request, State},
-    middleware::{Next, from_fn, from_fn_with_state},
+    middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
 };
 use http::{HeaderName, HeaderValue, Method, header};
@@ -112,8 +111,7 @@ pub fn finish(router: Router, config: &HttpConfig, clock: Clock, entropy: Entrop
         .layer(Extension(proxies))
         .option_layer(cors::layer(&config.cors_origins))
         .layer(CompressionLayer::new())
-        .layer(from_fn_with_state(clock, render))
-        .layer(from_fn(head::limit))
+        .map_response(move |response| render(response, &clock))
         .layer(from_fn_with_state(Pace::of(config), pace::within))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(DefaultBodyLimit::max(config.body_limit_bytes));
@@ -123,6 +121,8 @@ pub fn finish(router: Router, config: &HttpConfig, clock: Clock, entropy: Entrop
 /// Sets the headers that a route has not set itself.
 fn secure<B>(mut response: http::Response<B>, over_tls: bool) -> http::Response<B> {
     let strict = over_tls.then_some(&STRICT_TRANSPORT);
+    // Room for all of them at once: a map that grows moves what it holds.
+    response.headers_mut().reserve(SECURITY_HEADERS.len() + 1);
     for (name, value) in SECURITY_HEADERS.iter().chain(strict) {
         response.headers_mut().entry(name).or_insert_with(|| HeaderValue::from_static(value));
     }

@@ -1,6 +1,6 @@
 //! Clients that are too slow: a body must keep coming, and an answer must begin in time.
 
-use super::{layers::HttpConfig, problem::Problem};
+use super::{head, layers::HttpConfig, problem::Problem};
 use axum::{
     body::{Body, Bytes},
     extract::{Request, State},
@@ -8,7 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::StatusCode;
-use http_body::{Frame, SizeHint};
+use http_body::{Body as _, Frame, SizeHint};
 use std::{
     error::Error,
     pin::Pin,
@@ -43,17 +43,29 @@ impl Pace {
             bytes_per_s: config.body_min_bytes_per_s.get(),
         }
     }
+
+    /// The request with a body that must keep coming, and whether it is being waited for; a call without a body, as
+    /// most are, has nobody to wait for.
+    fn applied_to(self, request: Request) -> (Request, Option<Arc<AtomicBool>>) {
+        if request.body().is_end_stream() {
+            return (request, None);
+        }
+        let awaited = Arc::new(AtomicBool::new(false));
+        (request.map(|body| Body::new(Paced::new(body, self, awaited.clone()))), Some(awaited))
+    }
 }
 
 /// Answers for a handler that takes too long, and for a client whose body does. A stream whose answer has begun may go
-/// on.
+/// on. A head that is too large is refused before anything else: it is read already.
 pub(super) async fn within(State(pace): State<Pace>, request: Request, next: Next) -> Response {
-    let awaited = Arc::new(AtomicBool::new(false));
-    let request = request.map(|body| Body::new(Paced::new(body, pace, awaited.clone())));
+    if let Err(refused) = head::check(&request) {
+        return refused.into_response();
+    }
+    let (request, awaited) = pace.applied_to(request);
     match tokio::time::timeout(pace.answer, next.run(request)).await {
         Ok(response) => response,
         // Whom the call was waiting for when the time was over is who was too slow.
-        Err(_) if awaited.load(Ordering::Relaxed) => {
+        Err(_) if awaited.is_some_and(|awaited| awaited.load(Ordering::Relaxed)) => {
             Problem::of_status(StatusCode::REQUEST_TIMEOUT).into_response()
         }
         Err(_) => Problem::unavailable("the call took too long", RETRY_AFTER_TIMEOUT).into_response(),

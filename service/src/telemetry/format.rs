@@ -1,6 +1,6 @@
 //! Log lines that carry the id of their trace.
 
-use opentelemetry::{Context, trace::TraceContextExt};
+use super::current_trace_id;
 use std::fmt;
 use tracing::{Event, Subscriber};
 use tracing_subscriber::{
@@ -28,7 +28,7 @@ where
     ) -> fmt::Result {
         let mut line = String::new();
         self.0.format_event(context, Writer::new(&mut line), event)?;
-        match (line.trim_end().strip_suffix('}'), trace_id()) {
+        match (line.trim_end().strip_suffix('}'), current_trace_id()) {
             (Some(open), Some(id)) => writeln!(out, r#"{open},"trace_id":"{id}"}}"#),
             _ => out.write_str(&line),
         }
@@ -49,17 +49,9 @@ where
     ) -> fmt::Result {
         let mut line = String::new();
         self.0.format_event(context, Writer::new(&mut line), event)?;
-        match trace_id() {
+        match current_trace_id() {
             Some(id) => writeln!(out, "{} trace_id={id}", line.trim_end()),
             None => out.write_str(&line),
         }
     }
-}
-
-/// The trace of the span being executed: entering a span makes its context the current one.
-fn trace_id() -> Option<String> {
-    let context = Context::current();
-    let span = context.span();
-    let span_context = span.span_context();
-    span_context.is_valid().then(|| span_context.trace_id().to_string())
 }

@@ -8,7 +8,7 @@ use rollcall_test_support::TestEdge;
 async fn another(test: &TestApi) -> TestEdge {
     let api = test.start_another(test.bus.clone()).await;
     let (routes, _) = router(&api).split_for_parts();
-    TestEdge::serve(routes.merge(docs(openapi())), test.clock.clone()).await
+    TestEdge::serve(routes.merge(docs(&openapi())), test.clock.clone()).await
 }
 
 #[tokio::test]
