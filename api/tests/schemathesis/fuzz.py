@@ -20,6 +20,8 @@ from pathlib import Path
 # How much of the time each kind of caller gets, the least powerful first: the others might be deleted by them.
 SHARES = {"nobody": 0.1, "camera": 0.1, "student": 0.1, "teacher": 0.15, "operator": 0.15, "admin": 0.4}
 PASSWORD = "Correct-horse-1"
+# What a run takes beyond its time at most: to read the document, and to make what it found small.
+SECONDS_BESIDES = 120
 
 
 class Caller:
@@ -152,8 +154,13 @@ def main():
             environment = {**os.environ, "FUZZ_BASE": options.base}
             if callers[kind].password:
                 environment["FUZZ_PASSWORD"] = callers[kind].password
-            if subprocess.run(command, cwd=folder, env=environment, check=False).returncode != 0:
+            limit = options.seconds * share + SECONDS_BESIDES
+            try:
+                subprocess.run(command, cwd=folder, env=environment, check=True, timeout=limit)
+            except subprocess.CalledProcessError:
                 failed.append(kind)
+            except subprocess.TimeoutExpired:
+                failed.append(f"{kind}, which took longer than {limit:.0f} s")
             if kind != "nobody" and not callers[kind].is_known():
                 failed.append(f"{kind}, whose credentials were lost on the way: most of it was refused")
     if failed:
