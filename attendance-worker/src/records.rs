@@ -20,6 +20,7 @@ use rollcall_store::{
     PgConnection, StoreError,
     attendance::{self, Author, Mark, Origin, Record},
     classes::{self, ClassSettings},
+    looks,
     reviews::{self, Look, Review, Subject},
     sessions::{self, Session},
 };
@@ -237,7 +238,7 @@ pub(crate) async fn conclude(
     let unquestioned: Vec<UserId> = unquestioned.map(|(student, _)| *student).collect();
     reviews::withdraw(tx, session.id, &unquestioned, cause.handled_at).await?;
     let due = questions.iter().filter_map(|(student, question)| {
-        let question = question.filter(|question| question.is_due(session))?;
+        let question = question.filter(|it| it.is_due((session, settings), cause.handled_at))?;
         Some(review(session, *student, question, cause))
     });
     facts.extend(ask(tx, session, &due.collect::<Vec<_>>(), cause).await?);
@@ -276,6 +277,7 @@ pub(crate) async fn close(
     let session = Session { ended_at: Some(ended_at), ..*session };
     reviews::overtake(tx, session.id, ended_at, cause.handled_at).await?;
     let mut facts = settle(tx, (&session, &settings), None, cause).await?;
+    looks::take_due(tx, session.id, DateTime::<Utc>::MAX_UTC).await?;
     let absent = attendance::without_record(tx, session.id, session.class_id, ended_at).await?;
     let absent: Vec<Change> = absent
         .into_iter()

@@ -280,11 +280,15 @@ impl Job {
         let change = session.zip(change).map(|(session, mark)| self.change(session, (before, mark), now));
         let refused = refusal.map(|code| facts::scan_refused(&self.scan, code, session.as_ref()));
         let facts = change.iter().filter_map(Change::fact).chain(refused).collect();
-        let asked = session.zip(question);
-        let review =
-            asked.map(|(session, it)| (session, records::review(&session, student_id, it, &self.cause(now))));
-        let kept = session.zip(kept).map(|(session, scan)| self.kept(&session, scan));
-        Decided { change, kept, review, refusal, was_held, facts, outcome }
+        let (asked, ask_at) = match question.zip(context) {
+            None => (None, None),
+            Some((question, context)) if question.is_due((&context.session, &context.settings), now) => {
+                (session.map(|it| (it, records::review(&it, student_id, question, &self.cause(now)))), None)
+            }
+            Some((question, context)) => (None, question.waits_until(&context.settings)),
+        };
+        let kept = session.zip(kept).map(|(session, scan)| self.kept(&session, scan, ask_at));
+        Decided { change, kept, review: asked, refusal, was_held, facts, outcome }
     }
 
     fn change(&self, session: Session, marks: (Option<Mark>, Mark), now: DateTime<Utc>) -> Change {
@@ -294,13 +298,14 @@ impl Job {
         change
     }
 
-    fn kept(&self, session: &Session, scan: ScanMark) -> KeptScan {
+    fn kept(&self, session: &Session, scan: ScanMark, ask_at: Option<DateTime<Utc>>) -> KeptScan {
         KeptScan {
             session_id: session.id,
             student_id: self.scan.student_id,
             scan,
             ip: self.scan.ip,
             user_agent: self.scan.user_agent.clone(),
+            ask_at,
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::{
     facts,
     gathering::by_student,
     policy::{
-        face::{Doubt, FaceMatch, Seen, is_redundant, match_faces, seen},
+        face::{Doubt, FaceMatch, Seen, match_faces, seen, superfluous},
         session::span,
     },
     records::{self, Cause},
@@ -18,7 +18,7 @@ use chrono::TimeDelta;
 use rollcall_bus::{Delivery, HandleError, Handler};
 use rollcall_schemas::{
     fact::Fact,
-    id::{AttendanceId, UserId},
+    id::{AttendanceId, SightingId, UserId},
     sighting::{Candidate, Face, Sighting},
     subject::{self, RequestKind, Stream},
 };
@@ -30,7 +30,7 @@ use rollcall_store::{
     reviews::{Look, Review, Subject},
     sessions::{self, Session},
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use tracing::Instrument;
 
 /// How long before its planned beginning a session already collects votes. They count from the moment the session is
@@ -193,14 +193,22 @@ async fn vote(
     let students: Vec<UserId> = votes.iter().map(|vote| vote.student_id).collect();
     let settings = records::settings_of(tx, session).await?;
     if let Some(span) = span(session) {
-        let stored = by_student(looks::votes(tx, session.id, Some(&students)).await?, |vote| vote.student_id);
-        let none = Vec::new();
-        votes.retain(|vote| {
-            !is_redundant(vote, stored.get(&vote.student_id).unwrap_or(&none), &settings, &span)
-        });
-    }
-    if votes.is_empty() {
-        return Ok(Vec::new());
+        let stored = looks::votes(tx, session.id, Some(&students)).await?;
+        let all = by_student(stored.iter().chain(&votes).copied().collect(), |vote: &Vote| vote.student_id);
+        let gone: HashSet<(UserId, SightingId)> = all
+            .iter()
+            .flat_map(|(student, votes)| {
+                superfluous(votes, &settings, &span).into_iter().map(|sighting| (*student, sighting))
+            })
+            .collect();
+        let is_gone = |vote: &Vote| gone.contains(&(vote.student_id, vote.sighting_id));
+        votes.retain(|vote| !is_gone(vote));
+        if votes.is_empty() {
+            return Ok(Vec::new());
+        }
+        let gone = stored.iter().filter(|vote| is_gone(vote));
+        let gone: Vec<_> = gone.map(|vote| (vote.student_id, vote.sighting_id)).collect();
+        looks::remove_votes(tx, session.id, &gone).await?;
     }
     looks::add_votes(tx, session.id, &votes).await?;
     records::settle(tx, (session, &settings), Some(&students), cause).await

@@ -1,5 +1,5 @@
-//! What happens because its time has come: codes are replaced, sessions planned, announced and ended, messages left behind by a
-//! crash published, what is old forgotten, and frames that nobody handled in time given up.
+//! What happens because its time has come: codes are replaced, sessions planned, announced and ended, questions asked,
+//! messages left behind by a crash published, what is old forgotten, and frames that nobody handled in time given up.
 //!
 //! Every act holds the rows that are due, and passes over those that another process holds, so that two replicas never
 //! act twice. An act counts as of the time at which it was due, not as of the worker's clock.
@@ -15,10 +15,10 @@ use crate::{
     timetable,
     trace::Trace,
 };
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use rollcall_schemas::{
     fact::Fact,
-    id::FactId,
+    id::{FactId, SessionId, UserId},
     subject::{Stream, frames_consumer},
 };
 use rollcall_store::{
@@ -66,6 +66,7 @@ impl Timers {
                 _ = due.tick() => {
                     self.act("rotate_codes", self.rotate_codes()).await;
                     self.act("end_sessions", self.end_sessions()).await;
+                    self.act("ask_due_questions", self.ask_due_questions()).await;
                     self.act("announce_sessions", self.announce_sessions()).await;
                 }
                 _ = sweep.tick() => {
@@ -149,6 +150,33 @@ impl Timers {
         Ok(Some(cause.id))
     }
 
+    /// Asks about the scans for whose faces it is too late. Returns in how many sessions.
+    pub(crate) async fn ask_due_questions(&self) -> Result<u64, WorkError> {
+        let mut asked = 0;
+        while let Some(cause) = until_uncrossed(|| self.ask_due_question()).await? {
+            self.deps.deliver(cause).await?;
+            asked += 1;
+        }
+        Ok(asked)
+    }
+
+    async fn ask_due_question(&self) -> Result<Option<Uuid>, WorkError> {
+        let now = self.deps.clock.now();
+        let mut tx = self.deps.begin().await?;
+        let Some(session) = sessions::lock_with_due_question(&mut tx, now).await? else { return Ok(None) };
+        let due = looks::take_due(&mut tx, session.id, now).await?;
+        let Some(last) = due.iter().map(|(_, ask_at)| *ask_at).max() else { return Ok(None) };
+        let students: Vec<UserId> = due.into_iter().map(|(student, _)| student).collect();
+        let id = questions_of(session.id, last);
+        let cause = Cause { id, trace_id: Trace::current().id(), handled_at: now };
+        let settings = records::settings_of(&mut tx, &session).await?;
+        let facts = records::settle(&mut tx, (&session, &settings), Some(&students), &cause).await?;
+        outbox::enqueue(&mut tx, cause.id, now, &told(&facts)).await?;
+        tx.commit().await.map_err(StoreError::from)?;
+        facts::count(&facts, now);
+        Ok(Some(cause.id))
+    }
+
     /// Makes sessions pending that are about to begin. Returns how many.
     pub(crate) async fn announce_sessions(&self) -> Result<u64, WorkError> {
         Ok(sessions::announce(&self.deps.pool, self.deps.clock.now() + ANNOUNCED_BEFORE).await?)
@@ -203,6 +231,12 @@ impl Timers {
 fn end_of(session: &Session) -> Uuid {
     let micros = session.ends_at.timestamp_micros().to_be_bytes();
     FactId::derive(&[b"session end", session.id.0.as_bytes(), &micros]).0
+}
+
+/// The act of asking about the scans of a session that were due by then.
+fn questions_of(session: SessionId, due_at: DateTime<Utc>) -> Uuid {
+    let micros = due_at.timestamp_micros().to_be_bytes();
+    FactId::derive(&[b"questions due", session.0.as_bytes(), &micros]).0
 }
 
 /// Facts as they leave.

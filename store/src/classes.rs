@@ -108,7 +108,7 @@ pub struct ClassSettings {
     pub votes_wanted: i32,
     /// What is wanted before a student counts as present.
     pub evidence_rule: EvidenceRule,
-    /// For [`EvidenceRule::QrNeedsFace`]: how far a face may be from the scan, in whole minutes of the clock.
+    /// For [`EvidenceRule::QrNeedsFace`]: how far a face may be from the scan, in minutes.
     pub face_within_minutes: i32,
 }
 

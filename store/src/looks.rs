@@ -42,6 +42,8 @@ pub struct KeptScan {
     pub ip: Option<IpAddr>,
     /// What the scanning client called itself.
     pub user_agent: Option<String>,
+    /// When a person is to be asked about it, if nothing confirms it until then.
+    pub ask_at: Option<DateTime<Utc>>,
 }
 
 /// Adds votes to a session. Those already there stay as they are.
@@ -76,6 +78,29 @@ pub async fn add_votes(tx: &mut PgConnection, session: SessionId, votes: &[Vote]
         &certain,
         &cameras as &[Option<Uuid>],
         &crops as &[Option<i64>]
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Forgets single votes of a session.
+///
+/// # Errors
+/// When the database does not do it.
+pub async fn remove_votes(
+    tx: &mut PgConnection,
+    session: SessionId,
+    votes: &[(UserId, SightingId)],
+) -> Result<(), StoreError> {
+    let (students, sightings): (Vec<Uuid>, Vec<Uuid>) =
+        votes.iter().map(|(student, sighting)| (student.0, sighting.0)).unzip();
+    sqlx::query!(
+        "DELETE FROM face_votes v USING UNNEST($2::uuid[], $3::uuid[]) AS gone (student_id, sighting_id)
+         WHERE v.session_id = $1 AND v.student_id = gone.student_id AND v.sighting_id = gone.sighting_id",
+        session.0,
+        &students,
+        &sightings
     )
     .execute(tx)
     .await?;
@@ -196,22 +221,46 @@ pub async fn keep_scans(tx: &mut PgConnection, scans: &[KeptScan]) -> Result<(),
     let times: Vec<DateTime<Utc>> = scans.iter().map(|kept| kept.scan.scanned_at).collect();
     let ips: Vec<Option<String>> = scans.iter().map(|kept| kept.ip.map(|ip| ip.to_string())).collect();
     let user_agents: Vec<Option<String>> = scans.iter().map(|kept| kept.user_agent.clone()).collect();
+    let due: Vec<Option<DateTime<Utc>>> = scans.iter().map(|kept| kept.ask_at).collect();
     sqlx::query!(
-        "INSERT INTO kept_scans (session_id, student_id, scan_id, scanned_at, ip, user_agent)
-         SELECT session_id, student_id, scan_id, scanned_at, ip::inet, user_agent
-         FROM UNNEST($1::uuid[], $2::uuid[], $3::uuid[], $4::timestamptz[], $5::text[], $6::text[])
-             AS kept (session_id, student_id, scan_id, scanned_at, ip, user_agent)
+        "INSERT INTO kept_scans (session_id, student_id, scan_id, scanned_at, ip, user_agent, ask_at)
+         SELECT session_id, student_id, scan_id, scanned_at, ip::inet, user_agent, ask_at
+         FROM UNNEST($1::uuid[], $2::uuid[], $3::uuid[], $4::timestamptz[], $5::text[], $6::text[], $7::timestamptz[])
+             AS kept (session_id, student_id, scan_id, scanned_at, ip, user_agent, ask_at)
          ON CONFLICT DO NOTHING",
         &sessions,
         &students,
         &ids,
         &times,
         &ips as &[Option<String>],
-        &user_agents as &[Option<String>]
+        &user_agents as &[Option<String>],
+        &due as &[Option<DateTime<Utc>>]
     )
     .execute(tx)
     .await?;
     Ok(())
+}
+
+/// Takes note of those students of a session, which the transaction holds alone, about whose scans a person is to be asked
+/// by `until`: they are due once. Each with the time at which it was due.
+///
+/// # Errors
+/// When the database does not do it.
+pub async fn take_due(
+    tx: &mut PgConnection,
+    session: SessionId,
+    until: DateTime<Utc>,
+) -> Result<Vec<(UserId, DateTime<Utc>)>, StoreError> {
+    let rows = sqlx::query!(
+        r#"UPDATE kept_scans k SET ask_at = NULL
+           FROM (SELECT session_id, student_id, scan_id, ask_at FROM kept_scans
+                 WHERE session_id = $1 AND ask_at <= $2) AS due
+           WHERE k.session_id = due.session_id AND k.student_id = due.student_id AND k.scan_id = due.scan_id
+           RETURNING k.student_id, due.ask_at AS "ask_at!""#,
+        session.0,
+        until
+    );
+    Ok(rows.fetch_all(tx).await?.into_iter().map(|row| (row.student_id.into(), row.ask_at)).collect())
 }
 
 /// The kept scans of a session for these students, or for everybody.
@@ -225,7 +274,7 @@ pub async fn kept_scans(
 ) -> Result<Vec<KeptScan>, StoreError> {
     let students: Option<Vec<Uuid>> = students.map(|ids| ids.iter().map(|id| id.0).collect());
     let rows = sqlx::query!(
-        r#"SELECT student_id, scan_id, scanned_at, host(ip) AS ip, user_agent FROM kept_scans
+        r#"SELECT student_id, scan_id, scanned_at, host(ip) AS ip, user_agent, ask_at FROM kept_scans
            WHERE session_id = $1 AND ($2::uuid[] IS NULL OR student_id = ANY($2))"#,
         session.0,
         students.as_deref()
@@ -238,6 +287,7 @@ pub async fn kept_scans(
         scan: ScanMark { scanned_at: row.scanned_at, scan_id: row.scan_id.into() },
         ip: row.ip.and_then(|ip| ip.parse().ok()),
         user_agent: row.user_agent,
+        ask_at: row.ask_at,
     });
     Ok(kept.collect())
 }

@@ -245,6 +245,23 @@ pub async fn lock_overdue(tx: &mut PgConnection, now: DateTime<Utc>) -> Result<O
     row.fetch_optional(tx).await?.map(Session::try_from).transpose()
 }
 
+/// The next active session in which a person was to be asked about a scan by `now`, held alone. One that another process
+/// holds is passed over.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn lock_with_due_question(
+    tx: &mut PgConnection,
+    now: DateTime<Utc>,
+) -> Result<Option<Session>, StoreError> {
+    let row = select_sessions!(
+        "WHERE s.state = 'active' AND s.id IN (SELECT k.session_id FROM kept_scans k WHERE k.ask_at <= $1)
+         ORDER BY s.id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED",
+        now
+    );
+    row.fetch_optional(tx).await?.map(Session::try_from).transpose()
+}
+
 /// Holds the sessions of these tokens shared, so that none of them ends until the end of the transaction.
 ///
 /// # Errors

@@ -36,7 +36,7 @@ pub(crate) struct SettingsBody {
     /// What is wanted before a student counts as present: `either` a scan or a face, `both`, `qr_needs_face` a scan with a
     /// face near it, `face_proposes` a scan, while a face without one is proposed to a person.
     evidence_rule: EvidenceRule,
-    /// For `qr_needs_face`: how far the face may be from the scan, in whole minutes of the clock.
+    /// For `qr_needs_face`: how far the face may be from the scan, in minutes.
     face_within_minutes: i32,
 }
 
@@ -115,8 +115,8 @@ pub(crate) struct SettingsChange {
     /// What is wanted before a student counts as present.
     #[garde(skip)]
     evidence_rule: Option<EvidenceRule>,
-    /// For `qr_needs_face`: how far the face may be from the scan, in whole minutes of the clock.
-    #[garde(range(min = 0, max = 1_440))]
+    /// For `qr_needs_face`: how far the face may be from the scan, in minutes.
+    #[garde(range(min = 1, max = 1_440))]
     face_within_minutes: Option<i32>,
 }
 

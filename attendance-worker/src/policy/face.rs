@@ -3,15 +3,12 @@
 //! A face is compared with the class first: with the templates of those who were in it when the frame was captured. The
 //! rest of the gallery, as the face worker found it, only raises doubt.
 
-use super::{
-    evidence::{Basis, Evidence},
-    fusion::minute,
-};
+use super::evidence::{Basis, Evidence};
 use chrono::{DateTime, Utc};
 use rollcall_schemas::{
     embedding::Embedding,
     fact::EvidenceRule,
-    id::UserId,
+    id::{SightingId, UserId},
     sighting::{Candidate, Face, Thresholds, Verdict},
 };
 use rollcall_store::{classes::ClassSettings, looks::Vote};
@@ -165,22 +162,32 @@ pub fn tally(votes: &[Vote], settings: &ClassSettings, span: &Range<DateTime<Utc
     enough.then_some(Evidence { at: earliest.captured_at, basis })
 }
 
-/// Whether `vote` can change nothing any more, whatever else comes: the votes before it are enough by themselves; those of
-/// its minute, where a face has to be near a scan. A camera that looks at a class for an hour would otherwise leave
-/// thousands of votes for each student.
-pub fn is_redundant(
-    vote: &Vote,
-    stored: &[Vote],
+/// The votes of one student that can change nothing any more, whatever else comes: a camera that looks at a class for an
+/// hour would otherwise leave thousands of votes for each student.
+///
+/// They are those before which there are enough. Where a face has to be near a scan, they are those before and after which
+/// there are enough within their minute of the clock: as near is a minute at least, whatever span around a scan holds such
+/// a vote holds all of its minute that is before it, or all that is after it. Either way it is a function of all votes that
+/// ever came, whatever their order.
+pub fn superfluous(
+    votes: &[Vote],
     settings: &ClassSettings,
     span: &Range<DateTime<Utc>>,
-) -> bool {
-    let stands_for = |other: &&Vote| {
-        let is_near = minute(other.captured_at) == minute(vote.captured_at);
-        other.captured_at < vote.captured_at
-            && (is_near || settings.evidence_rule != EvidenceRule::QrNeedsFace)
-    };
-    let earlier: Vec<Vote> = stored.iter().filter(stands_for).copied().collect();
-    tally(&earlier, settings, span).is_some()
+) -> BTreeSet<SightingId> {
+    let by_minute = settings.evidence_rule == EvidenceRule::QrNeedsFace;
+    let minute = |vote: &Vote| vote.captured_at.timestamp().div_euclid(60);
+    let mut counted: Vec<Vote> =
+        votes.iter().filter(|vote| span.contains(&vote.captured_at)).copied().collect();
+    counted.sort_unstable_by_key(|vote| (vote.captured_at, vote.sighting_id));
+    let enough = |votes: &[Vote]| tally(votes, settings, span).is_some();
+    let stand_for_each_other = counted.chunk_by(|one, other| !by_minute || minute(one) == minute(other));
+    stand_for_each_other
+        .flat_map(|votes| {
+            let is_superfluous =
+                |place: usize| enough(&votes[..place]) && (!by_minute || enough(&votes[place + 1..]));
+            (0..votes.len()).filter(move |place| is_superfluous(*place)).map(|place| votes[place].sighting_id)
+        })
+        .collect()
 }
 
 /// Who a face is for the feed of live events.

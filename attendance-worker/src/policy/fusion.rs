@@ -9,7 +9,7 @@ use super::{
     question::Question,
     session::span,
 };
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use rollcall_schemas::fact::EvidenceRule;
 use rollcall_store::{
     attendance::{Mark, ScanMark},
@@ -61,7 +61,7 @@ pub fn decide(gathered: &Gathered, settings: &ClassSettings, span: &Range<DateTi
         }
         EvidenceRule::QrNeedsFace => {
             let confirmed = |scan: &ScanMark| {
-                let near = near(*scan, &gathered.votes, settings.face_within_minutes);
+                let near = near(*scan, &gathered.votes, face_within(settings));
                 let face = tally(&near, settings, span)?.mark(lateness);
                 let Mark { sighting_id, similarity, .. } = face;
                 Some(Mark { sighting_id, similarity, ..scanned(*scan).mark(lateness) })
@@ -90,18 +90,15 @@ fn later(scan: &Evidence, face: &Evidence, lateness: Lateness) -> Mark {
     Mark { scan: scan.scan, sighting_id: face.sighting_id, similarity: face.similarity, ..later }
 }
 
-/// The votes within so many minutes of a scan.
-///
-/// Minutes of the clock, so that looks of one minute stand for each other and not all of them need be kept.
-fn near(scan: ScanMark, votes: &[Vote], within_minutes: i32) -> Vec<Vote> {
-    let scanned = minute(scan.scanned_at);
-    let is_near = |vote: &&Vote| (minute(vote.captured_at) - scanned).abs() <= i64::from(within_minutes);
-    votes.iter().filter(is_near).copied().collect()
+/// How far a face may be from a scan that it confirms.
+pub(super) fn face_within(settings: &ClassSettings) -> TimeDelta {
+    TimeDelta::minutes(settings.face_within_minutes.into())
 }
 
-/// The minute of the clock, from the epoch.
-pub(super) fn minute(at: DateTime<Utc>) -> i64 {
-    at.timestamp().div_euclid(60)
+/// The votes that are not farther than that from a scan.
+fn near(scan: ScanMark, votes: &[Vote], within: TimeDelta) -> Vec<Vote> {
+    let is_near = |vote: &&Vote| (vote.captured_at - scan.scanned_at).abs() <= within;
+    votes.iter().filter(is_near).copied().collect()
 }
 
 /// The vote that a tally named.

@@ -1,8 +1,8 @@
 //! What a person is asked about a student, and when.
 
-use super::protection::ScanDoubt;
+use super::{fusion::face_within, protection::ScanDoubt};
 use chrono::{DateTime, Utc};
-use rollcall_store::{attendance::ScanMark, looks::Vote, sessions::Session};
+use rollcall_store::{attendance::ScanMark, classes::ClassSettings, looks::Vote, sessions::Session};
 
 /// What a person should be asked about evidence that is not enough by itself.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -33,12 +33,17 @@ impl Question {
         }
     }
 
-    /// Whether it is time to ask. A face that is missing may still be seen while the session lasts; everybody would be
-    /// asked about who scans at the door.
-    pub fn is_due(self, session: &Session) -> bool {
+    /// Until when it waits, if it is not put at once: a face that is missing may still be seen near the scan, or everybody
+    /// would be asked about who scans at the door.
+    pub fn waits_until(self, settings: &ClassSettings) -> Option<DateTime<Utc>> {
         match self {
-            Question::NoFace(_) => session.ended_at.is_some(),
-            Question::NoScan(_) | Question::Doubted(..) => true,
+            Question::NoFace(scan) => Some(scan.scanned_at + face_within(settings)),
+            Question::NoScan(_) | Question::Doubted(..) => None,
         }
+    }
+
+    /// Whether it is time to ask: whatever is still open is asked at the end of the session.
+    pub fn is_due(self, (session, settings): (&Session, &ClassSettings), now: DateTime<Utc>) -> bool {
+        session.ended_at.is_some() || self.waits_until(settings).is_none_or(|until| until <= now)
     }
 }

@@ -20,7 +20,7 @@ pub struct ScanDecision {
     pub refusal: Option<Code>,
     /// The scan, where it is to be kept beside the record.
     pub kept: Option<ScanMark>,
-    /// What a person should be asked now.
+    /// What a person should be asked, once it is due.
     pub question: Option<Question>,
 }
 
@@ -56,7 +56,6 @@ pub fn decide_scan(
     let mut gathered = gathered.clone();
     gathered.scans.push(scan);
     let Settled { change, question } = settle(existing, &gathered, &context.settings, &context.session);
-    let question = question.filter(|question| question.is_due(&context.session));
     ScanDecision { change, refusal, kept: Some(scan), question }
 }
 

@@ -17,6 +17,7 @@ use rollcall_store::{
     classes::{self, ClassSettings},
     enrolments,
 };
+use rollcall_test_support::eventually;
 
 /// A lesson of a class with that rule, of which everybody is known by face.
 async fn lesson(school: &School, evidence_rule: EvidenceRule) -> Result<(SessionId, QrToken)> {
@@ -98,6 +99,39 @@ async fn a_scan_without_a_face_near_it_is_asked_about_at_the_end() -> Result<()>
     let left: Vec<_> = school.reviews(session).await?.iter().map(|review| review.student_id).collect();
     assert_eq!(left, [carla]);
     Ok(worker.stop(SOON).await?)
+}
+
+#[tokio::test]
+async fn a_missing_face_is_asked_about_when_its_minutes_are_over() -> Result<()> {
+    let school = School::open(2).await?;
+    let worker = school.work();
+    let (session, token) = lesson(&school, EvidenceRule::QrNeedsFace).await?;
+    let [anna, bert] = [school.students[0], school.students[1]];
+    for student in [anna, bert] {
+        assert!(!scan(&school, student, token, 30).await?);
+    }
+    school.see(330, vec![face(0, 0.99)]).await?;
+    // Nobody is there when the five minutes are over: the next worker asks, and so do not two of them twice.
+    worker.stop(SOON).await?;
+    school.clock.set(at(331));
+    let workers = [school.work(), school.work()];
+    let asked = eventually("a question", SOON, || async {
+        school.reviews(session).await.ok().filter(|open| !open.is_empty())
+    })
+    .await;
+    let asked: Vec<_> = asked.iter().map(|review| (review.student_id, review.reason.as_str())).collect();
+    assert_eq!(asked, [(bert, "no_face")]);
+    assert_eq!(school.records(session).await?[&anna], (Present, 30, Evidence::Qr), "the last moment counts");
+    // A frame that is handled late still answers it, and the end asks nothing twice.
+    school.see(45, vec![face(1, 0.99)]).await?;
+    assert_eq!(school.records(session).await?[&bert], (Present, 30, Evidence::Qr));
+    school.end(session, 1_000).await?;
+    assert_eq!(school.reviews(session).await?, []);
+    assert_eq!(school.fact_counts().await?["review.opened"], 1);
+    for worker in workers {
+        worker.stop(SOON).await?;
+    }
+    Ok(())
 }
 
 #[tokio::test]

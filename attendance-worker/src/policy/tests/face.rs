@@ -1,8 +1,13 @@
 use super::{
-    super::face::{Doubt, FaceMatch, Seen, is_redundant, match_face, match_faces, seen, tally},
+    super::{
+        face::{Doubt, FaceMatch, Seen, match_face, match_faces, seen, superfluous, tally},
+        fusion::{Gathered, decide},
+    },
     *,
 };
 use proptest::prelude::*;
+use rollcall_schemas::fact::EvidenceRule;
+use std::collections::BTreeSet;
 
 fn plain(embedding: Embedding) -> Face {
     face(Some(embedding), Vec::new(), Verdict::Unknown)
@@ -116,21 +121,39 @@ fn votes_count_by_frame_within_the_span_and_from_the_earliest() {
     }
 }
 
+/// Looks at so many seconds, of which some are certain, named by their places.
+fn looks(looks: &[(i64, bool)]) -> Vec<Vote> {
+    looks.iter().zip(1..).map(|((seconds, certain), n)| vote(n, at(*seconds), *certain)).collect()
+}
+
+fn superfluous_places(votes: &[Vote], settings: &ClassSettings) -> Vec<u128> {
+    superfluous(votes, settings, &(at(0)..at(1_000))).iter().map(|id| id.0.as_u128()).collect()
+}
+
 #[test]
-fn a_vote_is_redundant_when_those_before_it_are_enough() {
-    let span = at(0)..at(1_000);
-    let votes = [vote(1, at(10), false), vote(2, at(20), false), vote(3, at(30), false)];
+fn a_vote_is_superfluous_when_those_before_it_are_enough() {
+    let (unsure, sure) = (|seconds| (seconds, false), |seconds| (seconds, true));
+    let none: &[u128] = &[];
     let cases = [
-        ("after three", votes.to_vec(), at(40), true),
-        ("between them", votes.to_vec(), at(25), false),
-        ("at the time of the third", votes.to_vec(), at(30), false),
-        ("after two", votes[..2].to_vec(), at(40), false),
-        ("after a certain one", vec![vote(1, at(10), true)], at(40), true),
-        ("after one from before the session", vec![vote(1, at(-10), true)], at(40), false),
+        ("after three", [unsure(10), unsure(20), unsure(30), sure(40)], &[4u128][..]),
+        ("between them", [unsure(10), unsure(20), unsure(30), sure(25)], &[3]),
+        ("after two", [unsure(10), unsure(20), sure(40), unsure(-10)], none),
+        ("after a certain one", [sure(10), unsure(20), unsure(-10), sure(900)], &[2, 4]),
+        ("after one from before the session", [sure(-10), unsure(20), unsure(30), unsure(40)], none),
     ];
-    for (name, stored, when, redundant) in cases {
-        assert_eq!(is_redundant(&vote(9, when, true), &stored, &settings(), &span), redundant, "{name}");
+    for (name, votes, expected) in cases {
+        assert_eq!(superfluous_places(&looks(&votes), &settings()), expected, "{name}");
     }
+}
+
+#[test]
+fn where_a_face_must_be_near_a_scan_the_first_and_the_last_votes_of_a_minute_stay() {
+    let near = ClassSettings { evidence_rule: EvidenceRule::QrNeedsFace, ..settings() };
+    // A minute of the clock lasts from second 40 until second 100.
+    let sure = looks(&[(39, true), (40, true), (50, true), (60, true), (99, true), (100, true)]);
+    assert_eq!(superfluous_places(&sure, &near), [3, 4]);
+    let unsure = looks(&[40, 42, 44, 46, 48, 50, 52].map(|seconds| (seconds, false)));
+    assert_eq!(superfluous_places(&unsure, &near), [4], "three before it, and three after it");
 }
 
 #[test]
@@ -148,7 +171,45 @@ fn who_was_seen() {
     assert_eq!(seen(&refused, []), None);
 }
 
+/// Votes as they are kept when they come one after the other.
+fn kept(votes: &[Vote], settings: &ClassSettings) -> Vec<Vote> {
+    votes.iter().fold(Vec::new(), |mut kept, vote| {
+        kept.push(*vote);
+        let gone = superfluous(&kept, settings, &(at(0)..at(1_000)));
+        kept.retain(|vote| !gone.contains(&vote.sighting_id));
+        kept
+    })
+}
+
 proptest! {
+    /// Around a scan at any time, what is kept is enough exactly when all that was seen is; and what is kept does not
+    /// depend on the order in which it came.
+    #[test]
+    fn what_is_kept_says_the_same_as_all_of_it(
+        times in proptest::collection::vec((-100_000i64..1_100_000, proptest::bool::weighted(0.3)), 0..40),
+        scanned in 0i64..1_000_000,
+        within in 1i32..4,
+        certain_is_enough: bool,
+        votes_wanted in 1i32..4,
+    ) {
+        let moment = |millis| at(0) + TimeDelta::milliseconds(millis);
+        let all: Vec<Vote> =
+            times.iter().zip(1..).map(|((millis, certain), n)| vote(n, moment(*millis), *certain)).collect();
+        let rule = EvidenceRule::QrNeedsFace;
+        let settings = ClassSettings {
+            evidence_rule: rule, face_within_minutes: within, certain_is_enough, votes_wanted, ..settings()
+        };
+        let span = at(0)..at(1_000);
+        let is_confirmed = |votes: Vec<Vote>| {
+            let scans = vec![ScanMark { scanned_at: moment(scanned), scan_id: scan_id(1) }];
+            decide(&Gathered { scans, votes }, &settings, &span).mark.is_some()
+        };
+        let (forward, backward) = (kept(&all, &settings), kept(&all.iter().rev().copied().collect::<Vec<_>>(), &settings));
+        prop_assert_eq!(is_confirmed(all), is_confirmed(forward.clone()));
+        let ids = |votes: Vec<Vote>| votes.iter().map(|vote| vote.sighting_id).collect::<BTreeSet<_>>();
+        prop_assert_eq!(ids(forward), ids(backward));
+    }
+
     #[test]
     fn nobody_outside_the_class_gets_a_vote_or_a_review(
         axis in 0usize..6,

@@ -80,23 +80,26 @@ fn a_record_by_both_names_both() {
 }
 
 #[test]
-fn near_is_measured_in_minutes_of_the_clock() {
-    // The session begins 20 seconds after a full minute.
-    assert_eq!(at(0).timestamp() % 60, 20);
-    let within = |minutes| ClassSettings { face_within_minutes: minutes, ..by(QrNeedsFace) };
+fn near_is_measured_exactly() {
+    let micros = TimeDelta::microseconds;
     let rows = [
-        ("the same minute", 0, 40, 99, true),
-        ("the next minute", 0, 40, 100, false),
-        ("the minute before", 0, 40, 39, false),
-        ("one minute later, at its beginning", 1, 40, 100, true),
-        ("one minute later, at its end", 1, 40, 159, true),
-        ("two minutes later", 1, 40, 160, false),
-        ("one minute earlier, at its beginning", 1, 100, 40, true),
-        ("two minutes earlier", 1, 100, 39, false),
+        ("at once", 1, micros(0), true),
+        ("the last moment", 1, minutes(1), true),
+        ("a microsecond later", 1, minutes(1) + micros(1), false),
+        ("the first moment", 1, -minutes(1), true),
+        ("a microsecond before it", 1, -minutes(1) - micros(1), false),
+        ("after so many minutes", 5, minutes(5), true),
+        ("a second too late", 5, minutes(5) + TimeDelta::seconds(1), false),
     ];
-    for (name, minutes, scan, face, is_near) in rows {
-        let made = made(&gathered(Some(scan), Some(face)), &within(minutes));
-        assert_eq!(made == Makes::Record(scan, Kind::Qr), is_near, "{name}: {made:?}");
+    // Wherever the clock stands.
+    for scanned in [1_800, 1_819, 1_820, 1_839, 1_840] {
+        for (name, within, after, is_near) in rows {
+            let seen = vec![vote(2, at(scanned) + after, true)];
+            let gathered = Gathered { votes: seen, ..gathered(Some(scanned), None) };
+            let rule = ClassSettings { face_within_minutes: within, ..by(QrNeedsFace) };
+            let made = made(&gathered, &rule);
+            assert_eq!(made == Makes::Record(scanned, Kind::Qr), is_near, "{name}, {scanned}: {made:?}");
+        }
     }
 }
 
@@ -121,15 +124,24 @@ fn votes_near_a_scan_must_be_enough_by_themselves() {
 }
 
 #[test]
-fn a_missing_face_is_asked_about_at_the_end_and_a_missing_scan_at_once() {
-    let ended = Session { state: SessionState::Completed, ended_at: Some(at(3_600)), ..session() };
-    let asked = |rule, scan, face, session| {
-        let question = settle(None, &gathered(scan, face), &by(rule), &session).question;
-        question.filter(|question| question.is_due(&session)).map(Question::as_str)
+fn a_missing_face_is_asked_about_when_it_is_too_late_and_a_missing_scan_at_once() {
+    let ended = Session { state: SessionState::Completed, ended_at: Some(at(100)), ..session() };
+    let asked = |rule, (scan, face), session, now| {
+        let (settings, now) = (by(rule), at(0) + TimeDelta::milliseconds(now));
+        let question = settle(None, &gathered(scan, face), &settings, &session).question;
+        question.filter(|question| question.is_due((&session, &settings), now)).map(Question::as_str)
     };
-    assert_eq!(asked(QrNeedsFace, Some(30), None, session()), None);
-    assert_eq!(asked(QrNeedsFace, Some(30), None, ended), Some("no_face"));
-    assert_eq!(asked(FaceProposes, None, Some(30), session()), Some("no_scan"));
+    let (scan, face) = ((Some(30), None), (None, Some(30)));
+    let cases = [
+        ("at the door", QrNeedsFace, scan, session(), 30_000, None),
+        ("a millisecond before ten minutes are over", QrNeedsFace, scan, session(), 629_999, None),
+        ("when they are over", QrNeedsFace, scan, session(), 630_000, Some("no_face")),
+        ("at the end of the session", QrNeedsFace, scan, ended, 100_000, Some("no_face")),
+        ("a face without a scan", FaceProposes, face, session(), 30_000, Some("no_scan")),
+    ];
+    for (name, rule, seen, session, now, expected) in cases {
+        assert_eq!(asked(rule, seen, session, now), expected, "{name}");
+    }
 }
 
 #[test]

@@ -33,7 +33,7 @@ fn seen_and_ended() -> impl Strategy<Value = Vec<Arrival>> {
 
 /// Every rule; a face near a scan is one within few minutes, as sessions here are short.
 fn rules() -> impl Strategy<Value = ClassSettings> {
-    (proptest::sample::select(EvidenceRule::ALL), 0i32..4, proptest::bool::ANY).prop_map(
+    (proptest::sample::select(EvidenceRule::ALL), 1i32..4, proptest::bool::ANY).prop_map(
         |(evidence_rule, face_within_minutes, certain_is_enough)| ClassSettings {
             evidence_rule,
             face_within_minutes,

@@ -4,7 +4,7 @@
 use super::{
     super::{
         evidence::{absence, stands},
-        face::is_redundant,
+        face::superfluous,
         fusion::{Gathered, Settled, settle, unsaid},
         question::Question,
         scan::decide_scan,
@@ -126,13 +126,13 @@ impl World {
     }
 
     fn look(&mut self, n: u128, vote: Vote) {
-        let stored: Vec<Vote> = self.votes.values().copied().collect();
-        let span = span(&self.session).unwrap();
-        if is_redundant(&vote, &stored, &self.settings, &span) {
-            return;
-        }
         self.votes.entry(n).or_insert(vote);
-        self.settle();
+        let all: Vec<Vote> = self.votes.values().copied().collect();
+        let gone = superfluous(&all, &self.settings, &span(&self.session).unwrap());
+        self.votes.retain(|_, vote| !gone.contains(&vote.sighting_id));
+        if self.votes.contains_key(&n) {
+            self.settle();
+        }
     }
 
     fn settle(&mut self) {
@@ -146,10 +146,12 @@ impl World {
 
     /// A question that has no object any more is taken back, one that is open stays, and none is put before it is due.
     fn ask(&mut self, question: Option<Question>) {
+        // The clock stands still: only the end of the session makes a missing face due.
+        let of = (&self.session, &self.settings);
         if question.is_none() {
             self.asked = None;
         } else if self.open_question().is_none() {
-            self.asked = question.filter(|question| question.is_due(&self.session)).or(self.asked);
+            self.asked = question.filter(|question| question.is_due(of, at(0))).or(self.asked);
         }
     }
 
