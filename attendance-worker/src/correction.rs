@@ -136,11 +136,16 @@ impl Command<'_> {
         let gathering = Gathering::of(tx, (&session, &settings), Some(&[student])).await?;
         let gathered = gathering.of_student(student, Some(&before));
         let (mark, question) = fusion::unsaid(&before, &gathered, &settings, &session);
-        let change = gathering.change(student, (Some(before), mark), self.cause).by(self.author(reason));
-        let follows = ([change], [(student, question)]);
-        let facts =
-            records::conclude(tx, (&session, &settings), (&follows.0, &follows.1), self.cause).await?;
-        let records = vec![answers::record(&session, student, &mark)];
+        let change = mark
+            .map(|mark| gathering.change(student, (Some(before), mark), self.cause).by(self.author(reason)));
+        let mut facts = match mark {
+            Some(_) => Vec::new(),
+            None => records::remove(tx, &session, (student, &before), self.cause).await?,
+        };
+        let follows = (change.as_slice(), [(student, question)]);
+        facts
+            .extend(records::conclude(tx, (&session, &settings), (follows.0, &follows.1), self.cause).await?);
+        let records = mark.iter().map(|mark| answers::record(&session, student, mark)).collect();
         Ok((Answer::Marks(MarksAnswer { session_id, records }), facts))
     }
 
@@ -181,7 +186,8 @@ impl Command<'_> {
         reviews::answer(tx, id, &answered).await?;
         let change = mark
             .map(|mark| Change::new(session, student, (before, mark), self.cause).by(self.author(reason)));
-        let facts = records::rewrite(tx, &session, change.as_slice()).await?;
+        let mut facts = records::rewrite(tx, &session, change.as_slice()).await?;
+        facts.push(crate::facts::review_resolved(&session, &review, &answered, self.cause.id));
         let record = mark.or(before).map(|mark| answers::record(&session, student, &mark));
         Ok((Answer::Review(ReviewAnswer { review_id: id, resolution, record }), facts))
     }

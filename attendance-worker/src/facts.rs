@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use rollcall_schemas::{
     code::Code,
     fact::{AttendanceStatus, Fact, FactEvent, Scope},
-    id::{CameraId, ClassId, FactId, UserId, WebhookId},
+    id::{AttendanceId, CameraId, ClassId, FactId, UserId, WebhookId},
     request::SessionPlan,
     scan::Scan,
     sighting::{Candidate, Face, Sighting},
@@ -14,7 +14,7 @@ use rollcall_schemas::{
 use rollcall_store::{
     attendance::{Mark, Record},
     qr_codes::QrCode,
-    reviews::{Review, Subject},
+    reviews::{Answered, Review, Subject},
     sessions::{Pause, Session},
 };
 use uuid::Uuid;
@@ -169,6 +169,30 @@ pub(crate) fn stranger_seen(sighting: &Sighting, face: &Face) -> Fact {
 
 fn minute(sighting: &Sighting) -> [u8; 8] {
     sighting.captured_at.timestamp().div_euclid(60).to_be_bytes()
+}
+
+/// `record` is taken back by `cause`, and nothing takes its place.
+pub(crate) fn withdrawn(
+    session: &Session,
+    student_id: UserId,
+    from: AttendanceStatus,
+    (cause, at): (Uuid, DateTime<Utc>),
+) -> Fact {
+    let attendance_id = AttendanceId::of(session.id, student_id);
+    let event = FactEvent::AttendanceWithdrawn { attendance_id, student_id, from };
+    fact(&[attendance_id.0.as_bytes(), cause.as_bytes()], at, about(session), event)
+}
+
+/// `cause` is the request that answered it.
+pub(crate) fn review_resolved(session: &Session, review: &Review, answer: &Answered, cause: Uuid) -> Fact {
+    let event = FactEvent::ReviewResolved {
+        review_id: review.id,
+        student_id: review.student_id,
+        resolution: answer.resolution,
+        resolved_by: answer.by,
+        reassigned_to: answer.reassigned_to,
+    };
+    fact(&[review.id.0.as_bytes(), cause.as_bytes()], answer.at, about(session), event)
 }
 
 /// `cause` put the question, or put it again.

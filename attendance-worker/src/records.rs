@@ -7,7 +7,7 @@ use crate::{
     policy::{
         evidence::{absence, stands},
         fusion::{self, Settled, keeps_scans},
-        question::Question,
+        question::{Question, opens_again},
     },
 };
 use chrono::{DateTime, Utc};
@@ -141,13 +141,41 @@ pub(crate) async fn rewrite(
     let mut facts: Vec<Fact> = changes.iter().filter_map(Change::fact).collect();
     let unknown: Vec<_> =
         changes.iter().filter(|change| change.is_unknown_again()).map(Change::student).collect();
-    let Some(change) = changes.first() else { return Ok(facts) };
-    let reopened = reviews::reopen(tx, &unknown).await?;
-    facts.extend(reopened.iter().map(|review| facts::review_opened(session, review, change.cause)));
+    if let Some(change) = changes.first() {
+        facts.extend(reopen(tx, session, &unknown, change.cause).await?);
+    }
     Ok(facts)
 }
 
-/// Puts questions, unless they are open or answered. Returns what is to be told of it.
+/// Puts the questions again about students of whom it is no longer known whether they were there.
+async fn reopen(
+    tx: &mut PgConnection,
+    session: &Session,
+    unknown: &[(SessionId, UserId)],
+    cause: Uuid,
+) -> Result<Vec<Fact>, StoreError> {
+    let reopened = reviews::reopen(tx, unknown).await?;
+    Ok(reopened.iter().map(|review| facts::review_opened(session, review, cause)).collect())
+}
+
+/// Takes the record of a student back, which the transaction holds, so that there is none. Its history stays. Returns what
+/// is to be told of it.
+///
+/// # Errors
+/// When the database does not do it.
+pub(crate) async fn remove(
+    tx: &mut PgConnection,
+    session: &Session,
+    (student, before): (UserId, &Mark),
+    cause: &Cause,
+) -> Result<Vec<Fact>, StoreError> {
+    attendance::withdraw(tx, AttendanceId::of(session.id, student), cause.id, cause.handled_at).await?;
+    let mut facts = vec![facts::withdrawn(session, student, before.status, (cause.id, cause.handled_at))];
+    facts.extend(reopen(tx, session, &[(session.id, student)], cause.id).await?);
+    Ok(facts)
+}
+
+/// Puts questions, unless they are open or answered for good. Returns what is to be told of it.
 ///
 /// # Errors
 /// When the database does not do it.
@@ -157,7 +185,11 @@ pub(crate) async fn ask(
     questions: &[Review],
     cause: &Cause,
 ) -> Result<Vec<Fact>, StoreError> {
-    let opened = reviews::open(tx, questions).await?;
+    let past = reviews::past(tx, &questions.iter().map(|review| review.id).collect::<Vec<_>>()).await?;
+    let may_open =
+        |review: &&Review| past.get(&review.id).is_none_or(|past| opens_again(past, &review.reason));
+    let questions: Vec<Review> = questions.iter().filter(may_open).cloned().collect();
+    let opened = reviews::open(tx, &questions).await?;
     let opened = questions.iter().filter(|review| opened.contains(&review.id));
     Ok(opened.map(|review| facts::review_opened(session, review, cause.id)).collect())
 }

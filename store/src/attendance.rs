@@ -422,6 +422,31 @@ pub async fn withdraw_absences(
     Ok(done.rows_affected())
 }
 
+/// Takes back a record, which [`lock_marks`] holds, and keeps in its history what it said.
+///
+/// # Errors
+/// When the database does not do it.
+pub async fn withdraw(
+    tx: &mut PgConnection,
+    id: AttendanceId,
+    cause: Uuid,
+    at: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "WITH gone AS (DELETE FROM attendance WHERE id = $1 RETURNING *)
+         INSERT INTO attendance_history (attendance_id, cause, status, marked_at, evidence, similarity, decided_by, reason,
+                                         recorded_at, changed_at)
+         SELECT id, $2, status, marked_at, evidence, similarity, decided_by, reason, recorded_at, $3 FROM gone
+         ON CONFLICT DO NOTHING",
+        id.0,
+        cause,
+        at
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
 /// How many records of a session say what.
 ///
 /// # Errors

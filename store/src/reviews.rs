@@ -13,6 +13,7 @@ use rollcall_schemas::{
 };
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
+use std::collections::HashMap;
 use uuid::Uuid;
 
 /// A question.
@@ -126,8 +127,31 @@ impl TryFrom<Row> for Review {
     }
 }
 
+/// What became of a question so far.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Past {
+    /// How it was resolved; nothing while it is open.
+    pub resolution: Option<Resolution>,
+    /// Why the questions were put that a person has answered with no.
+    pub rejected: Vec<String>,
+}
+
+/// What became of those of these questions that were ever put. The transaction holds them.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn past(tx: &mut PgConnection, ids: &[ReviewId]) -> Result<HashMap<ReviewId, Past>, StoreError> {
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+    let rows = sqlx::query!("SELECT id, resolution, rejected FROM reviews WHERE id = ANY($1)", &ids);
+    let past = rows.fetch_all(tx).await?.into_iter().map(|row| {
+        let resolution = row.resolution.as_deref().map(resolution).transpose()?;
+        Ok((row.id.into(), Past { resolution, rejected: row.rejected }))
+    });
+    past.collect()
+}
+
 /// Puts questions, and returns the ids of those that are open now and were not: there is none about a student who is known
-/// to have been there or of whom a person has spoken, and what a person has answered is not asked again.
+/// to have been there or of whom a person has spoken. Whether one may be put again is the caller's to say.
 ///
 /// # Errors
 /// When the database does not do it.
@@ -150,8 +174,8 @@ pub async fn open(tx: &mut PgConnection, reviews: &[Review]) -> Result<Vec<Revie
                  face_index = EXCLUDED.face_index, evidence_sequence = EXCLUDED.evidence_sequence,
                  scan_id = EXCLUDED.scan_id, candidates = EXCLUDED.candidates, reason = EXCLUDED.reason,
                  captured_at = EXCLUDED.captured_at, opened_at = EXCLUDED.opened_at, resolved_at = NULL,
-                 resolution = NULL
-             WHERE reviews.resolution IN ('known', 'overtaken')",
+                 resolution = NULL, resolved_by = NULL, resolved_why = NULL, reassigned_to = NULL
+             WHERE reviews.resolved_at IS NOT NULL",
             review.id.0,
             review.session_id.0,
             look.and_then(|look| look.camera_id).map(Uuid::from),
@@ -293,7 +317,8 @@ pub async fn find(tx: &mut PgConnection, id: ReviewId) -> Result<Option<Review>,
 /// When the database does not do it.
 pub async fn answer(tx: &mut PgConnection, id: ReviewId, answer: &Answered) -> Result<(), StoreError> {
     sqlx::query!(
-        "UPDATE reviews SET resolved_at = $2, resolution = $3, resolved_by = $4, resolved_why = $5, reassigned_to = $6
+        "UPDATE reviews SET resolved_at = $2, resolution = $3, resolved_by = $4, resolved_why = $5, reassigned_to = $6,
+             rejected = CASE WHEN $3 = 'accepted' THEN rejected ELSE array_append(rejected, reason) END
          WHERE id = $1 AND resolved_at IS NULL",
         id.0,
         answer.at,

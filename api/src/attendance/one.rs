@@ -40,6 +40,13 @@ pub(crate) struct RecordData {
     attendance: AttendanceBody,
 }
 
+/// One record, if there is one.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct WithdrawnData {
+    /// Null while the session runs and nothing was seen.
+    attendance: Option<AttendanceBody>,
+}
+
 /// What a record says from now on.
 #[derive(Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -144,7 +151,8 @@ pub(crate) struct Why {
     pub(super) reason: Option<String>,
 }
 
-/// Take a person's word about a record back: what machines saw stands again.
+/// Take a person's word about a record back: what machines saw stands again. Before the session ends that may be nothing, and
+/// then there is no record.
 #[utoipa::path(
     post,
     path = "/api/v1/attendance/{id}/withdraw",
@@ -155,7 +163,7 @@ pub(crate) struct Why {
     ),
     request_body = Option<Why>,
     responses(
-        (status = 200, description = "Taken back", body = SuccessEnvelope<RecordData>),
+        (status = 200, description = "Taken back", body = SuccessEnvelope<WithdrawnData>),
         (status = 202, description = "The answer is still to come", body = SuccessEnvelope<Pending>),
         (status = 409, description = "`CONFLICT`: no person's word stands on it", body = ErrorEnvelope),
     )
@@ -168,8 +176,15 @@ pub(crate) async fn withdraw_word(
 ) -> Result<Response, ApiError> {
     let AttendanceView { session_id, student_id, .. } = find(&mut *api.connection().await?, id).await?;
     let command = AttendanceCommand::Withdraw { session_id, student_id, reason: why.reason };
-    let told = speaker.ask(&api, command, Act::of("attendance.withdrawal_asked", id)).await;
-    answer(&api, id, told, "ATTENDANCE_WITHDRAWN").await
+    match speaker.ask(&api, command, Act::of("attendance.withdrawal_asked", id)).await? {
+        Told::Done(Answer::Marks(_)) => {
+            let record = attendance_views::find(&mut *api.connection().await?, id).await?;
+            let data = WithdrawnData { attendance: record.map(AttendanceBody::from) };
+            Ok(Success::new(StatusCode::OK, "ATTENDANCE_WITHDRAWN", data).into_response())
+        }
+        Told::Done(_) => Err(mismatched()),
+        Told::Pending(pending) => Ok(pending.into_response()),
+    }
 }
 
 async fn answer(

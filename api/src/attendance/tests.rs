@@ -134,6 +134,7 @@ async fn every_word_is_a_version_and_can_be_taken_back() {
         ("ATTENDANCE_EXCUSED", &json!("excused"))
     );
     test.clock.advance(TimeDelta::minutes(1));
+    test.teacher().put(&format!("/api/v1/sessions/{}/end", test.school.session), &json!({})).await.data();
     let back =
         test.teacher().post(&format!("{record}/withdraw"), &json!({ "reason": "wrong student" })).await;
     let says = &back.data()["attendance"];
@@ -254,6 +255,20 @@ async fn an_accepted_review_makes_the_record_by_its_evidence() {
     let record = format!("/api/v1/attendance/{}", record["attendanceId"].as_str().unwrap());
     test.teacher().post(&format!("{record}/withdraw"), &json!({})).await.data();
     assert_eq!((listed(&test, "open").await.len(), listed(&test, "resolved").await.len()), (1, 0));
+}
+
+#[tokio::test]
+async fn a_word_taken_back_while_the_session_runs_leaves_no_record() {
+    let test = lesson().await;
+    let marked = mark(&test, &test.teacher(), json!([{ "rollNumber": "R-Sara", "status": "present" }])).await;
+    let withdraw = format!("{}/withdraw", record_of(&marked));
+    let back = test.teacher().post(&withdraw, &json!({ "reason": "wrong student" })).await;
+    assert_eq!((back.code(), &back.data()["attendance"]), ("ATTENDANCE_WITHDRAWN", &Value::Null));
+    assert_eq!(records(&test).await, Vec::<Value>::new());
+    test.teacher().post(&withdraw, &json!({})).await.refused(404, "NOT_FOUND");
+    let again = mark(&test, &test.teacher(), json!([{ "rollNumber": "R-Sara", "status": "late" }])).await;
+    let said: Vec<_> = versions(&test, &again).await.iter().map(|it| it["status"].clone()).collect();
+    assert_eq!(said, ["present", "late"], "what it said stays in its history");
 }
 
 #[tokio::test]

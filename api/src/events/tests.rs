@@ -9,8 +9,8 @@ use chrono::TimeDelta;
 use futures::{Stream, StreamExt, future::join_all};
 use http::{HeaderMap, HeaderValue};
 use rollcall_schemas::{
-    fact::{AttendanceStatus, Evidence, Fact, FactEvent, Scope},
-    id::{AttendanceId, CameraId, ClassId, FactId, SessionId, SightingId, UserId},
+    fact::{AttendanceStatus, Evidence, Fact, FactEvent, Resolution, Scope},
+    id::{AttendanceId, CameraId, ClassId, FactId, ReviewId, SessionId, SightingId, UserId},
     role::Role,
     subject::Stream as LogStream,
 };
@@ -53,6 +53,17 @@ fn seen(test: &TestApi, number: u128, camera: CameraId) -> Fact {
     fact(test, number, scope, FactEvent::StrangerSeen { sighting_id, face_index: 0 })
 }
 
+fn answered(test: &TestApi, number: u128, class: ClassId) -> Fact {
+    let event = FactEvent::ReviewResolved {
+        review_id: ReviewId(Uuid::from_u128(number)),
+        student_id: test.school.student,
+        resolution: Resolution::Rejected,
+        resolved_by: test.school.teacher,
+        reassigned_to: None,
+    };
+    fact(test, number, of_class(class, test.school.session), event)
+}
+
 /// The ids of the next `count` events.
 async fn ids(events: &mut Events, count: usize) -> Vec<u64> {
     let mut ids = Vec::with_capacity(count);
@@ -85,6 +96,7 @@ async fn everybody_sees_what_is_theirs() {
         started(&test, 3, school.class),
         started(&test, 4, school.other_class),
         seen(&test, 5, CameraId(Uuid::nil())),
+        answered(&test, 6, school.class),
     ];
     let mut sequences = Vec::new();
     for fact in &facts {
@@ -105,9 +117,9 @@ async fn everybody_sees_what_is_theirs() {
     let (student, other_student) = (school.student, school.other_student);
     watch(student, Role::Student, recorded(&test, 11, student), &[0, 2]).await;
     watch(other_student, Role::Student, recorded(&test, 12, other_student), &[1, 3]).await;
-    watch(school.teacher, Role::Teacher, started(&test, 13, school.class), &[0, 1, 2]).await;
+    watch(school.teacher, Role::Teacher, started(&test, 13, school.class), &[0, 1, 2, 5]).await;
     watch(school.other_teacher, Role::Teacher, started(&test, 14, school.other_class), &[3]).await;
-    watch(school.operator, Role::Operator, started(&test, 15, school.class), &[0, 1, 2, 3, 4]).await;
+    watch(school.operator, Role::Operator, started(&test, 15, school.class), &[0, 1, 2, 3, 4, 5]).await;
 }
 
 #[tokio::test]

@@ -139,15 +139,16 @@ pub fn settle(
     Settled { change: says.filter(|mark| existing != Some(mark)), question }
 }
 
-/// What a record says once the word on it is taken back: what machines saw, or that nobody saw anything.
+/// What a record says once the word on it is taken back: what machines saw, or that nobody saw anything. That the end of the
+/// session says; until then there is no record.
 pub fn unsaid(
     existing: &Mark,
     gathered: &Gathered,
     settings: &ClassSettings,
     session: &Session,
-) -> (Mark, Option<Question>) {
-    let ends_at = session.ended_at.unwrap_or(session.ends_at);
-    let nothing = Mark { scan: existing.scan, ..absence(ends_at) };
-    let Settled { change, question } = settle(Some(&nothing), gathered, settings, session);
-    (change.unwrap_or(nothing), question)
+) -> (Option<Mark>, Option<Question>) {
+    let Settled { change, question } = settle(None, gathered, settings, session);
+    let nothing = session.ended_at.map(absence);
+    let says = change.or(nothing).map(|mark| Mark { scan: mark.scan.or(existing.scan), ..mark });
+    (says, question)
 }

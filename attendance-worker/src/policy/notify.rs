@@ -83,6 +83,9 @@ pub fn topic(fact: &Fact) -> Option<(Topic, Circle)> {
         FactEvent::AttendanceCorrected { student_id, from, to, .. } => {
             (from != to).then_some((Topic::Corrected, Circle::Family(*student_id)))
         }
+        FactEvent::AttendanceWithdrawn { student_id, .. } => {
+            Some((Topic::Corrected, Circle::Family(*student_id)))
+        }
         FactEvent::SessionEnded { .. } => Some((Topic::SessionSummary, teacher()?)),
         FactEvent::ReviewOpened { .. } => Some((Topic::ReviewOpened, teacher()?)),
         FactEvent::WebhookDisabled { .. } => Some((Topic::WebhookDisabled, Circle::Administrators)),

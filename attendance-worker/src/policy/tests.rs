@@ -6,6 +6,7 @@ mod fusion;
 mod notify;
 mod order;
 mod protection;
+mod question;
 mod scan;
 mod scenarios;
 mod session;

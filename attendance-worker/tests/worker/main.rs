@@ -7,6 +7,7 @@ mod ledger;
 mod notify;
 mod photos;
 mod protections;
+mod reviews;
 mod rules;
 mod scans;
 mod sessions;

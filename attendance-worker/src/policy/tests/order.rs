@@ -126,6 +126,20 @@ proptest! {
     }
 
     #[test]
+    fn a_word_that_is_taken_back_while_the_session_runs_leaves_what_was_seen(
+        rule in rules(),
+        arrivals in seen(),
+        (first, second) in (0usize..14, 0usize..14),
+        status in proptest::sample::select(AttendanceStatus::ALL),
+    ) {
+        let (from, to) = (first.min(second).min(arrivals.len()), first.max(second).min(arrivals.len()));
+        let mut spoken = arrivals.clone();
+        spoken.insert(to, Arrival::TakeBack);
+        spoken.insert(from, Arrival::Say { status, seconds: 7 });
+        prop_assert_eq!(World::after(rule, &arrivals).says(), World::after(rule, &spoken).says());
+    }
+
+    #[test]
     fn evidence_of_the_same_instant_is_ordered(one in 1u128..50, other in 1u128..50) {
         let evidence = |n| Evidence { at: at(5), basis: Basis::Scan(scan_id(n)) };
         let lateness = Lateness::of(at(0), &settings());

@@ -106,7 +106,7 @@ impl World {
             Arrival::TakeBack => {
                 let Some(word) = self.record.filter(stands) else { return };
                 let (mark, question) = unsaid(&word, &self.gathered(), &self.settings, &self.session);
-                self.record = Some(mark);
+                self.record = mark;
                 self.ask(question);
             }
         }
