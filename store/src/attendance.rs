@@ -4,19 +4,19 @@
 //! Everything works on sets of rows, so that a burst of marks costs a few statements, and touches rows in the order of
 //! their ids, so that two writers do not wait for each other in a circle.
 
+mod absences;
 mod columns;
+mod scan_context;
 
-use crate::{
-    StoreError,
-    classes::{self, ClassSettings},
-    sessions::Session,
-};
+pub use absences::{withdraw, withdraw_absences, without_record};
+pub use scan_context::{ScanContext, ScanQuestion, scan_contexts};
+
+use crate::StoreError;
 use chrono::{DateTime, Utc};
 use columns::Columns;
 use rollcall_schemas::{
-    fact::{AttendanceStatus, Evidence, SessionState},
-    id::{AttendanceId, ClassId, ScanId, SessionId, SightingId, UserId},
-    scan::QrToken,
+    fact::{AttendanceStatus, Evidence},
+    id::{AttendanceId, ScanId, SessionId, SightingId, UserId},
 };
 use sqlx::PgConnection;
 use std::net::IpAddr;
@@ -85,108 +85,6 @@ pub struct Record {
     pub author: Option<Author>,
     /// When it is written.
     pub recorded_at: DateTime<Utc>,
-}
-
-/// What a scan asks about.
-#[derive(Clone, Copy, Debug)]
-pub struct ScanQuestion {
-    /// What the code said.
-    pub token: QrToken,
-    /// Who scanned.
-    pub student_id: UserId,
-    /// When.
-    pub at: DateTime<Utc>,
-}
-
-/// What is known of a scan's code, its session and the student, as of the scan.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct ScanContext {
-    /// From when the code is shown.
-    pub valid_from: DateTime<Utc>,
-    /// When the code ends.
-    pub expires_at: DateTime<Utc>,
-    /// Its session.
-    pub session: Session,
-    /// The rules the session began with.
-    pub settings: ClassSettings,
-    /// Whether the student was in the class when the code was scanned.
-    pub enrolled: bool,
-    /// Whether the class does something against codes that are passed on: see [`crate::protections`].
-    pub protected: bool,
-}
-
-/// What is known of each scan, in their order; `None` where no such code was ever shown. [`crate::sessions::share_of_tokens`]
-/// goes before it.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn scan_contexts(
-    tx: &mut PgConnection,
-    scans: &[ScanQuestion],
-) -> Result<Vec<Option<ScanContext>>, StoreError> {
-    let tokens: Vec<Uuid> = scans.iter().map(|scan| scan.token.0).collect();
-    let students: Vec<Uuid> = scans.iter().map(|scan| scan.student_id.0).collect();
-    let times: Vec<DateTime<Utc>> = scans.iter().map(|scan| scan.at).collect();
-    let defaults = ClassSettings::default();
-    let rows = sqlx::query!(
-        r#"SELECT scan.place AS "place!", q.valid_from, q.expires_at, s.id, s.class_id, s.starts_at, s.ends_at, s.state,
-                  s.started_at, s.reopened_at, s.ended_at, s.qr_ttl_seconds AS session_qr_ttl_seconds,
-                  c.late_after_seconds AS "late_after_seconds?", c.qr_ttl_seconds AS "qr_ttl_seconds?",
-                  c.certain_is_enough AS "certain_is_enough?", c.votes_wanted AS "votes_wanted?",
-                  c.evidence_rule AS "evidence_rule?", c.face_within_minutes AS "face_within_minutes?",
-                  EXISTS (SELECT 1 FROM enrolments e
-                          WHERE e.student_id = scan.student_id AND e.class_id = s.class_id
-                            AND e.valid_from <= scan.at AND (e.valid_to IS NULL OR e.valid_to > scan.at)) AS "enrolled!",
-                  EXISTS (SELECT 1 FROM class_protections p
-                          WHERE p.class_id = s.class_id
-                            AND p.valid_from <= scan.at AND (p.valid_to IS NULL OR p.valid_to > scan.at)) AS "protected!"
-           FROM UNNEST($1::uuid[], $2::uuid[], $3::timestamptz[]) WITH ORDINALITY
-                AS scan (token, student_id, at, place)
-           JOIN qr_tokens q ON q.token = scan.token
-           JOIN sessions s ON s.id = q.session_id
-           LEFT JOIN class_settings c ON c.class_id = s.class_id AND c.valid_from <= coalesce(s.started_at, s.starts_at)
-                AND (c.valid_to IS NULL OR c.valid_to > coalesce(s.started_at, s.starts_at))"#,
-        &tokens,
-        &students,
-        &times
-    )
-    .fetch_all(tx)
-    .await?;
-    let mut contexts = vec![None; scans.len()];
-    for row in rows {
-        let place = usize::try_from(row.place - 1).expect("places count from 1");
-        let session = Session {
-            id: row.id.into(),
-            class_id: row.class_id.into(),
-            starts_at: row.starts_at,
-            ends_at: row.ends_at,
-            state: SessionState::parse(&row.state)
-                .ok_or_else(|| StoreError::corrupt("sessions", "state", &row.state))?,
-            started_at: row.started_at,
-            reopened_at: row.reopened_at,
-            ended_at: row.ended_at,
-            qr_ttl_seconds: row.session_qr_ttl_seconds,
-        };
-        let settings = ClassSettings {
-            late_after_seconds: row.late_after_seconds.unwrap_or(defaults.late_after_seconds),
-            qr_ttl_seconds: row.qr_ttl_seconds.unwrap_or(defaults.qr_ttl_seconds),
-            certain_is_enough: row.certain_is_enough.unwrap_or(defaults.certain_is_enough),
-            votes_wanted: row.votes_wanted.unwrap_or(defaults.votes_wanted),
-            evidence_rule: row
-                .evidence_rule
-                .map_or(Ok(defaults.evidence_rule), |name| classes::evidence_rule(&name))?,
-            face_within_minutes: row.face_within_minutes.unwrap_or(defaults.face_within_minutes),
-        };
-        contexts[place] = Some(ScanContext {
-            valid_from: row.valid_from,
-            expires_at: row.expires_at,
-            session,
-            settings,
-            enrolled: row.enrolled,
-            protected: row.protected,
-        });
-    }
-    Ok(contexts)
 }
 
 /// Holds the marks of these ids alone until the end of the transaction, whether or not there are records of them yet: what
@@ -363,84 +261,6 @@ pub async fn keep_scans(tx: &mut PgConnection, records: &[Record]) -> Result<(),
         &columns.scanned as &[Option<DateTime<Utc>>],
         &columns.ips as &[Option<String>],
         &columns.user_agents as &[Option<String>]
-    )
-    .execute(tx)
-    .await?;
-    Ok(())
-}
-
-/// Who was in a class when it was `at` and has no record of the session.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn without_record(
-    tx: &mut PgConnection,
-    session: SessionId,
-    class: ClassId,
-    at: DateTime<Utc>,
-) -> Result<Vec<UserId>, StoreError> {
-    let rows = sqlx::query_scalar!(
-        "SELECT e.student_id FROM enrolments e
-         WHERE e.class_id = $2 AND e.valid_from <= $3 AND (e.valid_to IS NULL OR e.valid_to > $3)
-           AND NOT EXISTS (SELECT 1 FROM attendance a WHERE a.session_id = $1 AND a.student_id = e.student_id)",
-        session.0,
-        class.0,
-        at
-    );
-    Ok(rows.fetch_all(tx).await?.into_iter().map(UserId::from).collect())
-}
-
-/// Takes back the absences that the end of a session recorded, and keeps in their history that they were. Returns how
-/// many. What a person has said stays.
-///
-/// # Errors
-/// When the database does not do it.
-pub async fn withdraw_absences(
-    tx: &mut PgConnection,
-    session: SessionId,
-    cause: Uuid,
-    at: DateTime<Utc>,
-) -> Result<u64, StoreError> {
-    sqlx::query!(
-        "INSERT INTO attendance_history (attendance_id, cause, status, marked_at, evidence, decided_by, reason, recorded_at,
-                                         changed_at)
-         SELECT id, $2, status, marked_at, evidence, decided_by, reason, recorded_at, $3 FROM attendance
-         WHERE session_id = $1 AND status = 'absent' AND evidence = 'none'
-         ON CONFLICT DO NOTHING",
-        session.0,
-        cause,
-        at
-    )
-    .execute(&mut *tx)
-    .await?;
-    let done = sqlx::query!(
-        "DELETE FROM attendance WHERE session_id = $1 AND status = 'absent' AND evidence = 'none'",
-        session.0
-    )
-    .execute(tx)
-    .await?;
-    Ok(done.rows_affected())
-}
-
-/// Takes back a record, which [`lock_marks`] holds, and keeps in its history what it said.
-///
-/// # Errors
-/// When the database does not do it.
-pub async fn withdraw(
-    tx: &mut PgConnection,
-    id: AttendanceId,
-    cause: Uuid,
-    at: DateTime<Utc>,
-) -> Result<(), StoreError> {
-    sqlx::query!(
-        "WITH gone AS (DELETE FROM attendance WHERE id = $1 RETURNING *)
-         INSERT INTO attendance_history (attendance_id, cause, status, marked_at, evidence, similarity, decided_by, reason,
-                                         recorded_at, changed_at)
-         SELECT id, $2, status, marked_at, evidence, similarity, decided_by, reason, recorded_at, $3 FROM gone
-         ON CONFLICT DO NOTHING",
-        id.0,
-        cause,
-        at
     )
     .execute(tx)
     .await?;

@@ -2,15 +2,19 @@
 //!
 //! Rules and cameras are kept by validity, so that a decision can read them as of the event.
 
+mod cameras;
+mod settings;
+
+pub use cameras::{add_camera, cameras, remove_camera};
+pub(crate) use settings::SettingsRow;
+pub use settings::{ClassSettings, set_settings, settings};
+
 use crate::{
     StoreError,
     pages::{Page, Paged},
 };
 use chrono::{DateTime, Utc};
-use rollcall_schemas::{
-    fact::EvidenceRule,
-    id::{CameraId, ClassId, OrganisationId, UserId},
-};
+use rollcall_schemas::id::{ClassId, OrganisationId, UserId};
 use sqlx::PgConnection;
 
 /// A class.
@@ -93,65 +97,6 @@ pub struct ClassFilter {
     pub teacher: Option<UserId>,
     /// The archived ones rather than the others.
     pub archived: bool,
-}
-
-/// The rules of a class.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ClassSettings {
-    /// A mark later than this after the start is late, in seconds.
-    pub late_after_seconds: i32,
-    /// How long a code is valid, in seconds.
-    pub qr_ttl_seconds: i32,
-    /// Whether one sighting at or above the pack's `certain` threshold is enough by itself.
-    pub certain_is_enough: bool,
-    /// Otherwise this many confident sightings in different frames are wanted.
-    pub votes_wanted: i32,
-    /// What is wanted before a student counts as present.
-    pub evidence_rule: EvidenceRule,
-    /// For [`EvidenceRule::QrNeedsFace`]: how far a face may be from the scan, in minutes.
-    pub face_within_minutes: i32,
-}
-
-impl Default for ClassSettings {
-    fn default() -> Self {
-        Self {
-            late_after_seconds: 600,
-            qr_ttl_seconds: 300,
-            certain_is_enough: true,
-            votes_wanted: 3,
-            evidence_rule: EvidenceRule::Either,
-            face_within_minutes: 10,
-        }
-    }
-}
-
-struct SettingsRow {
-    late_after_seconds: i32,
-    qr_ttl_seconds: i32,
-    certain_is_enough: bool,
-    votes_wanted: i32,
-    evidence_rule: String,
-    face_within_minutes: i32,
-}
-
-impl TryFrom<SettingsRow> for ClassSettings {
-    type Error = StoreError;
-
-    fn try_from(row: SettingsRow) -> Result<Self, StoreError> {
-        Ok(Self {
-            late_after_seconds: row.late_after_seconds,
-            qr_ttl_seconds: row.qr_ttl_seconds,
-            certain_is_enough: row.certain_is_enough,
-            votes_wanted: row.votes_wanted,
-            evidence_rule: evidence_rule(&row.evidence_rule)?,
-            face_within_minutes: row.face_within_minutes,
-        })
-    }
-}
-
-/// Reads the column of that name.
-pub(crate) fn evidence_rule(name: &str) -> Result<EvidenceRule, StoreError> {
-    EvidenceRule::parse(name).ok_or_else(|| StoreError::corrupt("class_settings", "evidence_rule", name))
 }
 
 macro_rules! select_classes {
@@ -316,67 +261,6 @@ pub async fn restore(conn: &mut PgConnection, id: ClassId, at: DateTime<Utc>) ->
     Ok(done.rows_affected() == 1)
 }
 
-/// The rules of a class as of `at`; the defaults where none were set.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn settings(
-    conn: &mut PgConnection,
-    id: ClassId,
-    at: DateTime<Utc>,
-) -> Result<ClassSettings, StoreError> {
-    let found = sqlx::query_as!(
-        SettingsRow,
-        "SELECT late_after_seconds, qr_ttl_seconds, certain_is_enough, votes_wanted, evidence_rule, face_within_minutes
-         FROM class_settings
-         WHERE class_id = $1 AND valid_from <= $2 AND (valid_to IS NULL OR valid_to > $2)",
-        id.0,
-        at
-    );
-    found.fetch_optional(conn).await?.map_or_else(|| Ok(ClassSettings::default()), ClassSettings::try_from)
-}
-
-/// Sets the rules of a class from `at` on.
-///
-/// # Errors
-/// When the database does not do it.
-pub async fn set_settings(
-    conn: &mut PgConnection,
-    id: ClassId,
-    settings: ClassSettings,
-    at: DateTime<Utc>,
-) -> Result<(), StoreError> {
-    lock(&mut *conn, id).await?;
-    sqlx::query!(
-        "UPDATE class_settings SET valid_to = $2 WHERE class_id = $1 AND valid_to IS NULL AND valid_from < $2",
-        id.0,
-        at
-    )
-    .execute(&mut *conn)
-    .await?;
-    sqlx::query!(
-        "INSERT INTO class_settings
-             (class_id, valid_from, late_after_seconds, qr_ttl_seconds, certain_is_enough, votes_wanted, evidence_rule,
-              face_within_minutes)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-         ON CONFLICT (class_id, valid_from) DO UPDATE SET
-             late_after_seconds = EXCLUDED.late_after_seconds, qr_ttl_seconds = EXCLUDED.qr_ttl_seconds,
-             certain_is_enough = EXCLUDED.certain_is_enough, votes_wanted = EXCLUDED.votes_wanted,
-             evidence_rule = EXCLUDED.evidence_rule, face_within_minutes = EXCLUDED.face_within_minutes",
-        id.0,
-        at,
-        settings.late_after_seconds,
-        settings.qr_ttl_seconds,
-        settings.certain_is_enough,
-        settings.votes_wanted,
-        settings.evidence_rule.as_str(),
-        settings.face_within_minutes
-    )
-    .execute(conn)
-    .await?;
-    Ok(())
-}
-
 /// Holds a class until the end of the transaction, so that what is decided about it from its rows stays true.
 ///
 /// # Errors
@@ -384,66 +268,4 @@ pub async fn set_settings(
 pub async fn lock(conn: &mut PgConnection, id: ClassId) -> Result<(), StoreError> {
     sqlx::query!("SELECT id FROM classes WHERE id = $1 FOR UPDATE", id.0).fetch_optional(conn).await?;
     Ok(())
-}
-
-/// The cameras that look at a class now.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn cameras(conn: &mut PgConnection, id: ClassId) -> Result<Vec<CameraId>, StoreError> {
-    let ids = sqlx::query_scalar!(
-        "SELECT camera_id FROM class_cameras WHERE class_id = $1 AND valid_to IS NULL ORDER BY camera_id",
-        id.0
-    );
-    Ok(ids.fetch_all(conn).await?.into_iter().map(CameraId::from).collect())
-}
-
-/// Lets a camera look at a class from `at` on. Nothing changes when it already does.
-///
-/// # Errors
-/// When the database does not do it.
-pub async fn add_camera(
-    conn: &mut PgConnection,
-    id: ClassId,
-    camera: CameraId,
-    at: DateTime<Utc>,
-) -> Result<(), StoreError> {
-    sqlx::query!(
-        "INSERT INTO class_cameras (class_id, camera_id, valid_from) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
-        id.0,
-        camera.0,
-        at
-    )
-    .execute(conn)
-    .await?;
-    Ok(())
-}
-
-/// Takes a camera away from a class from `at` on. `false` when it did not look at it.
-///
-/// # Errors
-/// When the database does not do it.
-pub async fn remove_camera(
-    conn: &mut PgConnection,
-    id: ClassId,
-    camera: CameraId,
-    at: DateTime<Utc>,
-) -> Result<bool, StoreError> {
-    let never = sqlx::query!(
-        "DELETE FROM class_cameras WHERE class_id = $1 AND camera_id = $2 AND valid_to IS NULL AND valid_from >= $3",
-        id.0,
-        camera.0,
-        at
-    )
-    .execute(&mut *conn)
-    .await?;
-    let ended = sqlx::query!(
-        "UPDATE class_cameras SET valid_to = $3 WHERE class_id = $1 AND camera_id = $2 AND valid_to IS NULL",
-        id.0,
-        camera.0,
-        at
-    )
-    .execute(conn)
-    .await?;
-    Ok(never.rows_affected() + ended.rows_affected() == 1)
 }

@@ -4,6 +4,7 @@ use super::versions::{Change, ConfigurationData, Given, IfMatch, Others, Setting
 use crate::{audit::Audit, error::ApiError, extract::Caller, reports::Reckoning, state::Api, users};
 use axum::extract::State;
 use garde::Validate;
+use rollcall_schemas::fact::EvidenceRule;
 use rollcall_service::http::{ErrorEnvelope, Json, Problem, SuccessEnvelope};
 use rollcall_store::{
     PgConnection,
@@ -18,7 +19,7 @@ use utoipa::ToSchema;
 /// The settings of the organisation. None needs a restart.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-#[schema(example = json!({ "name": "Hill School", "timeZone": "Europe/Vienna", "locale": "de-AT", "lateAfterSeconds": 600, "qrTtlSeconds": 300, "certainIsEnough": true, "votesWanted": 3, "lateCountsAsPresent": false }))]
+#[schema(example = json!({ "name": "Hill School", "timeZone": "Europe/Vienna", "locale": "de-AT", "lateAfterSeconds": 600, "qrTtlSeconds": 300, "certainIsEnough": true, "votesWanted": 3, "evidenceRule": "either", "lateCountsAsPresent": false }))]
 pub(crate) struct OrganisationConfig {
     /// What it is called. Takes effect at once.
     #[garde(length(chars, min = 1, max = 200))]
@@ -44,6 +45,10 @@ pub(crate) struct OrganisationConfig {
     /// classes that are added afterwards.
     #[garde(range(min = 1, max = 100))]
     votes_wanted: i32,
+    /// What is wanted before a student counts as present, in classes that do not say so themselves. Takes effect for sessions
+    /// that begin afterwards.
+    #[garde(skip)]
+    evidence_rule: EvidenceRule,
     /// Whether whoever came late counts as present in percentages. Takes effect at once, for reports of the past too.
     #[garde(skip)]
     late_counts_as_present: bool,
@@ -60,6 +65,7 @@ impl Default for OrganisationConfig {
             qr_ttl_seconds: class.qr_ttl_seconds,
             certain_is_enough: class.certain_is_enough,
             votes_wanted: class.votes_wanted,
+            evidence_rule: class.evidence_rule,
             late_counts_as_present: false,
         }
     }
@@ -81,6 +87,7 @@ impl OrganisationConfig {
             qr_ttl_seconds: config.qr_ttl_seconds,
             certain_is_enough: config.certain_is_enough,
             votes_wanted: config.votes_wanted,
+            inherits_evidence_rule: true,
             ..ClassSettings::default()
         })
     }

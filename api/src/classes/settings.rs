@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     audit::{Act, Audit},
-    extract::Body,
+    extract::{Body, nullable},
     reply::Reply,
     state::Api,
 };
@@ -36,6 +36,8 @@ pub(crate) struct SettingsBody {
     /// What is wanted before a student counts as present: `either` a scan or a face, `both`, `qr_needs_face` a scan with a
     /// face near it, `face_proposes` a scan, while a face without one is proposed to a person.
     evidence_rule: EvidenceRule,
+    /// Whether that is what the organisation says, as the class says nothing.
+    inherits_evidence_rule: bool,
     /// For `qr_needs_face`: how far the face may be from the scan, in minutes.
     face_within_minutes: i32,
 }
@@ -48,6 +50,7 @@ impl From<ClassSettings> for SettingsBody {
             certain_is_enough: settings.certain_is_enough,
             votes_wanted: settings.votes_wanted,
             evidence_rule: settings.evidence_rule,
+            inherits_evidence_rule: settings.inherits_evidence_rule,
             face_within_minutes: settings.face_within_minutes,
         }
     }
@@ -112,9 +115,11 @@ pub(crate) struct SettingsChange {
     /// What the class does against codes that are passed on. It holds from the next scan on.
     #[garde(dive)]
     protections: Option<ProtectionsChange>,
-    /// What is wanted before a student counts as present.
+    /// What is wanted before a student counts as present; null means what the organisation says.
     #[garde(skip)]
-    evidence_rule: Option<EvidenceRule>,
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<EvidenceRule>)]
+    evidence_rule: Option<Option<EvidenceRule>>,
     /// For `qr_needs_face`: how far the face may be from the scan, in minutes.
     #[garde(range(min = 1, max = 1_440))]
     face_within_minutes: Option<i32>,
@@ -148,10 +153,14 @@ pub(crate) async fn update_settings(
         qr_ttl_seconds: change.qr_ttl_seconds.unwrap_or(present.qr_ttl_seconds),
         certain_is_enough: change.certain_is_enough.unwrap_or(present.certain_is_enough),
         votes_wanted: change.votes_wanted.unwrap_or(present.votes_wanted),
-        evidence_rule: change.evidence_rule.unwrap_or(present.evidence_rule),
+        evidence_rule: change.evidence_rule.flatten().unwrap_or(present.evidence_rule),
+        inherits_evidence_rule: change
+            .evidence_rule
+            .map_or(present.inherits_evidence_rule, |own| own.is_none()),
         face_within_minutes: change.face_within_minutes.unwrap_or(present.face_within_minutes),
     };
     classes::set_settings(&mut tx, id, settings, now).await?;
+    let settings = classes::settings(&mut tx, id, now).await?;
     let protected = protections::of_class(&mut tx, id, now).await?;
     let before = SettingsData { settings: present.into(), protections: (&protected).into() };
     let protected = match change.protections {

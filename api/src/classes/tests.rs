@@ -196,6 +196,34 @@ async fn rules_hold_from_when_they_were_set() {
 }
 
 #[tokio::test]
+async fn a_class_that_says_nothing_goes_by_the_evidence_rule_of_the_organisation() {
+    let test = TestApi::start().await;
+    let path = format!("/api/v1/classes/{}/settings", test.school.class);
+    let teacher = test.teacher();
+    let rule = |settings: &serde_json::Value| {
+        let settings = &settings["settings"];
+        (
+            settings["evidenceRule"].as_str().unwrap().to_owned(),
+            settings["inheritsEvidenceRule"].as_bool().unwrap(),
+        )
+    };
+    assert_eq!(rule(teacher.get(&path).await.data()), ("either".into(), true));
+    let organisation = json!({ "evidenceRule": "both" });
+    test.admin().send_json(http::Method::PATCH, "/api/v1/admin/config-org", &organisation).await.data();
+    assert_eq!(rule(teacher.get(&path).await.data()), ("both".into(), true));
+    let changes = [
+        (json!({ "votesWanted": 2 }), ("both", true)),
+        (json!({ "evidenceRule": "face_proposes" }), ("face_proposes", false)),
+        (json!({ "votesWanted": 3 }), ("face_proposes", false)),
+        (json!({ "evidenceRule": null }), ("both", true)),
+    ];
+    for (change, (wanted, inherits)) in changes {
+        test.clock.advance(TimeDelta::minutes(1));
+        assert_eq!(rule(teacher.put(&path, &change).await.data()), (wanted.into(), inherits), "{change}");
+    }
+}
+
+#[tokio::test]
 async fn what_a_class_does_against_codes_that_are_passed_on() {
     let test = TestApi::start().await;
     let path = format!("/api/v1/classes/{}/settings", test.school.class);

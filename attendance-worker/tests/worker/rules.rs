@@ -15,9 +15,11 @@ use rollcall_schemas::{
 };
 use rollcall_store::{
     classes::{self, ClassSettings},
+    configuration::{self, Revision, Scope},
     enrolments,
 };
 use rollcall_test_support::eventually;
+use serde_json::json;
 
 /// A lesson of a class with that rule, of which everybody is known by face.
 async fn lesson(school: &School, evidence_rule: EvidenceRule) -> Result<(SessionId, QrToken)> {
@@ -71,6 +73,31 @@ async fn both_are_needed_in_whatever_order_they_come() -> Result<()> {
     assert_eq!(records[&bert], (Present, 60, Evidence::Qr));
     assert_eq!(records[&carla], (Present, 80, Evidence::Face));
     assert_eq!(records[&dora], (Present, 85, Evidence::Face));
+    Ok(worker.stop(SOON).await?)
+}
+
+#[tokio::test]
+async fn a_session_goes_by_what_the_organisation_said_when_it_began() -> Result<()> {
+    let school = School::open(2).await?;
+    let worker = school.work();
+    let mut db = school.pool.acquire().await?;
+    for (revision, rule, from) in [(1, "both", -600), (2, "either", 20)] {
+        let revision = Revision {
+            revision,
+            settings: json!({ "evidenceRule": rule }),
+            valid_from: at(from),
+            changed_by: school.teacher,
+        };
+        configuration::add(&mut db, Scope::Organisation, &revision).await?;
+    }
+    drop(db);
+    let session = school.lesson().await?;
+    let token = school.token(session, 10).await?;
+    let [anna, bert] = [school.students[0], school.students[1]];
+    assert!(!scan(&school, anna, token, 30).await?, "both are wanted: the session began before that changed");
+    let own = ClassSettings { evidence_rule: EvidenceRule::Either, ..ClassSettings::default() };
+    classes::set_settings(&mut *school.pool.acquire().await?, school.class, own, at(-60)).await?;
+    assert!(scan(&school, bert, token, 40).await?, "what the class says goes before it");
     Ok(worker.stop(SOON).await?)
 }
 
