@@ -165,6 +165,15 @@ pub(crate) fn illegal(step: Move, session: &Session, reason: IllegalMove) -> Ref
     )
 }
 
+/// Why a session is not opened again that ended longer ago than the organisation allows.
+pub(crate) fn too_late(session: &Session, within_hours: i32) -> Refusal {
+    refusal(
+        Code::Conflict,
+        "The session ended too long ago to be opened again: correct its records by hand.",
+        json!({ "sessionId": session.id, "endedAt": session.ended_at, "reopenWithinHours": within_hours }),
+    )
+}
+
 /// Why a plan is refused that another session is in the way of.
 pub(crate) fn overlap(other: &Session, class_id: ClassId) -> Refusal {
     let of = if other.class_id == class_id { "of this class" } else { "in this room" };

@@ -23,7 +23,7 @@ use rollcall_service::clock::Entropy;
 use rollcall_store::{
     PgConnection, StoreError, attendance,
     classes::{self, Class, ClassSettings},
-    looks, outbox,
+    configuration, looks, outbox,
     qr_codes::{self, QrCode},
     sessions::{self, Pause, Planned, Session},
 };
@@ -175,11 +175,15 @@ impl Command<'_> {
     ) -> Result<Done, NotDone> {
         let closed = lock(tx, id).await?;
         let at = self.request.requested_at;
-        let ends_at = session::reopen(&closed, wanted, at).map_err(|reason| match reason {
+        let hours = configuration::reopen_within_hours(tx, at).await?;
+        let within = TimeDelta::hours(hours.into());
+        let ends_at = session::reopen(&closed, wanted, at, within).map_err(|reason| match reason {
             NotReopened::Illegal(reason) => illegal(Move::Reopen, &closed)(reason),
             NotReopened::BadEnd(plan) => unsound(plan),
+            NotReopened::TooLate => NotDone::Refused(answers::too_late(&closed, hours)),
         })?;
-        let plan = SessionPlan { ends_at, ..sessions::plan_of(tx, id).await? };
+        // The time in between is nobody's; the time before is taken as it was.
+        let plan = SessionPlan { starts_at: at, ends_at, ..sessions::plan_of(tx, id).await? };
         if let Some(other) = sessions::in_the_way(tx, (id, closed.class_id), &plan).await? {
             return Err(NotDone::Refused(answers::overlap(&other, closed.class_id)));
         }

@@ -96,3 +96,19 @@ pub async fn time_zone(conn: &mut PgConnection) -> Result<String, StoreError> {
     );
     Ok(set.fetch_optional(conn).await?.flatten().unwrap_or_else(|| DEFAULT_TIME_ZONE.into()))
 }
+
+/// For how many hours after its end a session may be opened again, where the organisation has not said so.
+pub const DEFAULT_REOPEN_WITHIN_HOURS: i32 = 24;
+
+/// For how many hours after its end a session may be opened again, as of `at`.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn reopen_within_hours(conn: &mut PgConnection, at: DateTime<Utc>) -> Result<i32, StoreError> {
+    let set = sqlx::query_scalar!(
+        "SELECT (settings ->> 'reopenWithinHours')::integer FROM configurations
+         WHERE scope = 'organisation' AND valid_from <= $1 ORDER BY revision DESC LIMIT 1",
+        at
+    );
+    Ok(set.fetch_optional(conn).await?.flatten().unwrap_or(DEFAULT_REOPEN_WITHIN_HOURS))
+}

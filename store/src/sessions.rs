@@ -155,11 +155,11 @@ pub async fn in_the_way(
     let row = select_sessions!(
         "JOIN (SELECT id FROM sessions
                WHERE class_id = $2 AND NOT allow_overlap AND state <> 'cancelled'
-                 AND tstzrange(starts_at, greatest(starts_at, coalesce(ended_at, ends_at))) && tstzrange($4, $5)
+                 AND taken && tstzmultirange(tstzrange($4, $5))
                UNION
                SELECT id FROM sessions
                WHERE lower(room) = lower($3) AND room IS NOT NULL AND NOT allow_overlap AND state <> 'cancelled'
-                 AND tstzrange(starts_at, greatest(starts_at, coalesce(ended_at, ends_at))) && tstzrange($4, $5)
+                 AND taken && tstzmultirange(tstzrange($4, $5))
               ) other ON other.id = s.id
          WHERE s.id <> $1 ORDER BY s.starts_at, s.id LIMIT 1",
         id.0,
@@ -365,10 +365,13 @@ pub async fn reopen(tx: &mut PgConnection, pause: &Pause, ends_at: DateTime<Utc>
     .execute(&mut *tx)
     .await?;
     sqlx::query!(
-        "UPDATE sessions SET state = 'active', ended_at = NULL, reopened_at = $2, ends_at = $3 WHERE id = $1",
+        "UPDATE sessions SET state = 'active', ended_at = NULL, reopened_at = $2, ends_at = $3,
+             paused = paused + tstzmultirange(tstzrange($4, $2))
+         WHERE id = $1",
         pause.session_id.0,
         pause.reopened_at,
-        ends_at
+        ends_at,
+        pause.closed_at
     )
     .execute(tx)
     .await?;

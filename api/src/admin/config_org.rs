@@ -19,7 +19,7 @@ use utoipa::ToSchema;
 /// The settings of the organisation. None needs a restart.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-#[schema(example = json!({ "name": "Hill School", "timeZone": "Europe/Vienna", "locale": "de-AT", "lateAfterSeconds": 600, "qrTtlSeconds": 300, "certainIsEnough": true, "votesWanted": 3, "evidenceRule": "either", "lateCountsAsPresent": false }))]
+#[schema(example = json!({ "name": "Hill School", "timeZone": "Europe/Vienna", "locale": "de-AT", "lateAfterSeconds": 600, "qrTtlSeconds": 300, "certainIsEnough": true, "votesWanted": 3, "evidenceRule": "either", "reopenWithinHours": 24, "lateCountsAsPresent": false }))]
 pub(crate) struct OrganisationConfig {
     /// What it is called. Takes effect at once.
     #[garde(length(chars, min = 1, max = 200))]
@@ -49,6 +49,9 @@ pub(crate) struct OrganisationConfig {
     /// that begin afterwards.
     #[garde(skip)]
     evidence_rule: EvidenceRule,
+    /// For how many hours after its end a session may be opened again; 0 means never. Takes effect at once.
+    #[garde(range(min = 0, max = 8_760))]
+    reopen_within_hours: i32,
     /// Whether whoever came late counts as present in percentages. Takes effect at once, for reports of the past too.
     #[garde(skip)]
     late_counts_as_present: bool,
@@ -66,6 +69,7 @@ impl Default for OrganisationConfig {
             certain_is_enough: class.certain_is_enough,
             votes_wanted: class.votes_wanted,
             evidence_rule: class.evidence_rule,
+            reopen_within_hours: configuration::DEFAULT_REOPEN_WITHIN_HOURS,
             late_counts_as_present: false,
         }
     }

@@ -188,7 +188,7 @@ async fn rules_hold_from_when_they_were_set() {
     let mut db = test.api.connection().await.unwrap();
     assert_eq!(
         classes::settings(&mut db, test.school.class, before).await.unwrap(),
-        ClassSettings::default()
+        ClassSettings { inherits_evidence_rule: true, ..ClassSettings::default() }
     );
     let now = classes::settings(&mut db, test.school.class, test.clock.now()).await.unwrap();
     assert_eq!((now.late_after_seconds, now.votes_wanted, now.certain_is_enough), (60, 2, false));

@@ -22,12 +22,12 @@ pub(crate) struct Reopening {
     /// Why: kept with the session and in the audit.
     #[garde(length(chars, min = 1, max = 500))]
     reason: String,
-    /// Until when; absent means the planned end, if that is still to come. At most 24 hours after the beginning.
+    /// Until when; absent means the planned end, if that is still to come. At most 24 hours from now.
     #[garde(skip)]
     end_time: Option<DateTime<Utc>>,
 }
 
-/// Open a session again after its end.
+/// Open a session again after its end, for as long as the organisation allows (`reopenWithinHours`).
 ///
 /// The absences that its end recorded are taken back, and kept in the history. What happened while it was closed does not
 /// count, whenever it is handled.
@@ -43,7 +43,7 @@ pub(crate) struct Reopening {
     responses(
         (status = 200, description = "Open again, with a new code", body = SuccessEnvelope<CodeData>),
         (status = 202, description = "The answer is still to come", body = SuccessEnvelope<Pending>),
-        (status = 409, description = "`CONFLICT`: the session has not ended, or another one takes place until then, which the details name", body = ErrorEnvelope),
+        (status = 409, description = "`CONFLICT`: the session has not ended, or too long ago, or another one takes place until then, which the details name", body = ErrorEnvelope),
     )
 )]
 pub(crate) async fn reopen_session(

@@ -114,28 +114,35 @@ pub enum NotReopened {
     Illegal(IllegalMove),
     /// The end that is asked for breaks a rule.
     BadEnd(BadPlan),
+    /// It ended too long ago.
+    TooLate,
 }
 
-/// Until when the session is open that is opened again at `at`: until `ends_at`, or its planned end.
+/// Until when the session is open that is opened again at `at`: until `ends_at`, or its planned end. It must have ended no
+/// longer than `within` ago.
 ///
 /// # Errors
-/// When it has not ended by then, or the end is over or too far from its beginning.
+/// When it has not ended by then, or too long ago, or the new end is over or too far away.
 pub fn reopen(
     session: &Session,
     ends_at: Option<DateTime<Utc>>,
     at: DateTime<Utc>,
+    within: TimeDelta,
 ) -> Result<DateTime<Utc>, NotReopened> {
     next_state(session.state, Move::Reopen).map_err(NotReopened::Illegal)?;
     if session.ended_at.is_some_and(|ended_at| at < ended_at) {
         return Err(NotReopened::Illegal(IllegalMove::Early));
+    }
+    if session.ended_at.is_some_and(|ended_at| at - ended_at > within) {
+        return Err(NotReopened::TooLate);
     }
     let bad = |reason| Err(NotReopened::BadEnd(BadPlan { field: "endTime", reason }));
     let until = ends_at.unwrap_or(session.ends_at);
     if until <= at {
         return bad("Say until when: the session's planned time is over.");
     }
-    if until - session.starts_at.min(session.started_at.unwrap_or(session.starts_at)) > MAX_DURATION {
-        return bad("A session lasts for 24 hours at most, however often it is opened.");
+    if until - at > MAX_DURATION {
+        return bad("A session is opened again for 24 hours at most.");
     }
     Ok(until)
 }

@@ -10,6 +10,8 @@ use rollcall_schemas::{
     outcome::{Answer, OutcomeResult},
     request::{SessionCommand, SessionPlan, SessionRequest},
 };
+use rollcall_store::configuration::{self, Revision, Scope};
+use serde_json::json;
 
 async fn refused(school: &School, seconds: i64, command: SessionCommand) -> Result<Code> {
     match school.ask(&school.request(seconds, command)).await?.result {
@@ -172,6 +174,42 @@ async fn whether_two_sessions_overlap() -> Result<()> {
     assert_eq!(refused(&school, 1_900, reopen(None)).await?, Code::Conflict);
     school.command(1_900, SessionCommand::Cancel { session_id: after }).await?;
     school.command(1_900, reopen(None)).await?;
+    Ok(worker.stop(SOON).await?)
+}
+
+#[tokio::test]
+async fn a_session_is_opened_again_for_as_long_as_the_organisation_allows() -> Result<()> {
+    const DAY: i64 = 86_400;
+    let school = School::open(1).await?;
+    let worker = school.work();
+    let [first, second] = [school.plan().await?, {
+        let plan = SessionPlan::between(at(7_200), at(10_800));
+        school.command(-600, SessionCommand::Create { class_id: school.class, plan }).await?.session_id
+    }];
+    for (session_id, from) in [(first, 0), (second, 7_200)] {
+        school.command(from, SessionCommand::Start { session_id }).await?;
+        school.end(session_id, from + 1_800).await?;
+    }
+    let reopen = |session_id, until: i64| SessionCommand::Reopen {
+        session_id,
+        ends_at: Some(at(until)),
+        reason: "a list on paper was found".into(),
+    };
+    assert_eq!(refused(&school, 1_801 + DAY, reopen(first, 2_000 + DAY)).await?, Code::Conflict);
+    // The other session took place in between, and is in nobody's way; where it would be, it is.
+    school.command(1_800 + DAY, reopen(first, 2_000 + DAY)).await?;
+    assert_eq!(refused(&school, 1_900 + DAY, reopen(second, 2_100 + DAY)).await?, Code::Conflict);
+    school.command(1_950 + DAY, SessionCommand::End { session_id: first }).await?;
+    school.command(1_960 + DAY, reopen(second, 2_100 + DAY)).await?;
+    let allowed = Revision {
+        revision: 1,
+        settings: json!({ "reopenWithinHours": 48 }),
+        valid_from: at(2 * DAY),
+        changed_by: school.teacher,
+    };
+    school.command(2_000 + DAY, SessionCommand::End { session_id: second }).await?;
+    configuration::add(&mut *school.pool.acquire().await?, Scope::Organisation, &allowed).await?;
+    school.command(2_000 + 3 * DAY, reopen(second, 2_100 + 3 * DAY)).await?;
     Ok(worker.stop(SOON).await?)
 }
 

@@ -42,6 +42,7 @@ fn every_move_from_every_state() {
 fn a_session_opens_again_after_its_end_until_a_time_to_come() {
     let day = 24 * 3_600;
     let ended = Session { state: SessionState::Completed, ended_at: Some(at(1_800)), ..session() };
+    let reopen = |session: &Session, until, now| reopen(session, until, now, TimeDelta::hours(24));
     let bad_end = |until: Option<i64>, now| match reopen(&ended, until.map(at), at(now)) {
         Err(NotReopened::BadEnd(plan)) => plan.field,
         other => panic!("{other:?}"),
@@ -52,7 +53,11 @@ fn a_session_opens_again_after_its_end_until_a_time_to_come() {
     assert_eq!(reopen(&ended, None, at(1_799)), Err(NotReopened::Illegal(IllegalMove::Early)));
     assert_eq!(bad_end(None, 3_600), "endTime", "its planned time is over");
     assert_eq!(bad_end(Some(4_000), 4_000), "endTime", "it would end at once");
-    assert_eq!(bad_end(Some(day + 1), 5_000), "endTime", "longer than a day in all");
+    assert_eq!(reopen(&ended, Some(at(5_000 + day)), at(5_000)), Ok(at(5_000 + day)));
+    assert_eq!(bad_end(Some(5_001 + day), 5_000), "endTime", "longer than a day");
+    let (last, late) = (1_800 + day, 1_801 + day);
+    assert_eq!(reopen(&ended, Some(at(last + 60)), at(last)), Ok(at(last + 60)), "a day after its end");
+    assert_eq!(reopen(&ended, Some(at(late + 60)), at(late)), Err(NotReopened::TooLate));
     let open = Err(NotReopened::Illegal(IllegalMove::State { state: SessionState::Active }));
     assert_eq!(reopen(&session(), None, at(10)), open);
 }
