@@ -51,7 +51,7 @@ impl Guard {
             .enumerate()
             .filter_map(|(place, (scan, context))| {
                 let context = context.filter(|context| context.protected)?;
-                Some((place, (context.session.class_id, scan.scanned_at)))
+                Some((place, (context.session.id, scan.scanned_at)))
             })
             .collect();
         let mut guard = Self { rules: vec![None; scans.len()], users: HashMap::new(), found: Vec::new() };
@@ -59,7 +59,7 @@ impl Guard {
             return Ok(guard);
         }
         let (places, moments): (Vec<_>, Vec<_>) = asked.into_iter().unzip();
-        for (place, rules) in places.into_iter().zip(protections::of_classes(tx, &moments).await?) {
+        for (place, rules) in places.into_iter().zip(protections::of_sessions(tx, &moments).await?) {
             guard.rules[place] = rules;
         }
         let devices: Vec<_> =

@@ -11,6 +11,7 @@ use rollcall_schemas::{
     id::{ClassId, DeviceId, ScanId, SessionId, UserId},
     scan::OnDoubt,
 };
+use serde::Deserialize;
 use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -116,23 +117,31 @@ pub async fn of_class(
     row.map_or_else(|| Ok(Protections::default()), Protections::try_from)
 }
 
-/// What classes do, each as of a moment, in their order; `None` where one does nothing.
+/// What the classes of sessions do, each as of a moment, in their order; `None` where one does nothing. Where a class wants
+/// phones to be near, the position that the organisation gives the session's room goes before that of the class.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn of_classes(
+pub async fn of_sessions(
     tx: &mut PgConnection,
-    moments: &[(ClassId, DateTime<Utc>)],
+    moments: &[(SessionId, DateTime<Utc>)],
 ) -> Result<Vec<Option<Protections>>, StoreError> {
-    let (classes, times): (Vec<Uuid>, Vec<DateTime<Utc>>) =
-        moments.iter().map(|(class, at)| (class.0, *at)).unzip();
+    let (sessions, times): (Vec<Uuid>, Vec<DateTime<Utc>>) =
+        moments.iter().map(|(session, at)| (session.0, *at)).unzip();
     let rows = sqlx::query!(
         r#"SELECT asked.place AS "place!", p.allowed_networks::text[] AS "allowed_networks!", p.outside_networks,
-                  p.room_latitude, p.room_longitude, p.room_radius_m, p.too_far, p.without_position, p.shared_device
-           FROM UNNEST($1::uuid[], $2::timestamptz[]) WITH ORDINALITY AS asked (class_id, at, place)
-           JOIN class_protections p ON p.class_id = asked.class_id AND p.valid_from <= asked.at
+                  p.room_latitude, p.room_longitude, p.room_radius_m, p.too_far, p.without_position, p.shared_device,
+                  (SELECT position.value
+                   FROM (SELECT o.settings -> 'roomPositions' AS rooms FROM configurations o
+                         WHERE o.scope = 'organisation' AND o.valid_from <= asked.at
+                         ORDER BY o.revision DESC LIMIT 1) AS present,
+                        jsonb_each(present.rooms) AS position
+                   WHERE lower(position.key) = lower(s.room) LIMIT 1) AS room_position
+           FROM UNNEST($1::uuid[], $2::timestamptz[]) WITH ORDINALITY AS asked (session_id, at, place)
+           JOIN sessions s ON s.id = asked.session_id
+           JOIN class_protections p ON p.class_id = s.class_id AND p.valid_from <= asked.at
                 AND (p.valid_to IS NULL OR p.valid_to > asked.at)"#,
-        &classes,
+        &sessions,
         &times
     )
     .fetch_all(tx)
@@ -140,6 +149,7 @@ pub async fn of_classes(
     let mut found = vec![None; moments.len()];
     for row in rows {
         let place = usize::try_from(row.place - 1).expect("places count from 1");
+        let of_room = row.room_position.map(room_position).transpose()?;
         let row = Row {
             allowed_networks: row.allowed_networks,
             outside_networks: row.outside_networks,
@@ -150,9 +160,25 @@ pub async fn of_classes(
             without_position: row.without_position,
             shared_device: row.shared_device,
         };
-        found[place] = Some(row.try_into()?);
+        let mut rules = Protections::try_from(row)?;
+        rules.room = rules.room.map(|of_class| of_room.unwrap_or(of_class));
+        found[place] = Some(rules);
     }
     Ok(found)
+}
+
+/// Reads a position as the settings of the organisation keep it.
+fn room_position(stored: Value) -> Result<RoomPosition, StoreError> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Stored {
+        latitude: f64,
+        longitude: f64,
+        radius_m: i32,
+    }
+    let Stored { latitude, longitude, radius_m } = serde_json::from_value(stored)
+        .map_err(|error| StoreError::corrupt("configurations", "settings", &error.to_string()))?;
+    Ok(RoomPosition { latitude, longitude, radius_m })
 }
 
 /// Sets what a class does from `at` on. The class is held by the transaction.

@@ -1,7 +1,10 @@
 //! `GET`, `POST` and `PATCH /admin/config-org`.
 
 use super::versions::{Change, ConfigurationData, Given, IfMatch, Others, Settings, present};
-use crate::{audit::Audit, error::ApiError, extract::Caller, reports::Reckoning, state::Api, users};
+use crate::{
+    audit::Audit, classes::RoomPositionBody, error::ApiError, extract::Caller, reports::Reckoning,
+    state::Api, users,
+};
 use axum::extract::State;
 use garde::Validate;
 use rollcall_schemas::fact::EvidenceRule;
@@ -14,12 +17,13 @@ use rollcall_store::{
 };
 use rollcall_timetable::Tz;
 use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, HashSet};
 use utoipa::ToSchema;
 
 /// The settings of the organisation. None needs a restart.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-#[schema(example = json!({ "name": "Hill School", "timeZone": "Europe/Vienna", "locale": "de-AT", "lateAfterSeconds": 600, "qrTtlSeconds": 300, "certainIsEnough": true, "votesWanted": 3, "evidenceRule": "either", "reopenWithinHours": 24, "lateCountsAsPresent": false }))]
+#[schema(example = json!({ "name": "Hill School", "timeZone": "Europe/Vienna", "locale": "de-AT", "lateAfterSeconds": 600, "qrTtlSeconds": 300, "certainIsEnough": true, "votesWanted": 3, "evidenceRule": "either", "reopenWithinHours": 24, "roomPositions": { "B 12": { "latitude": 48.2082, "longitude": 16.3738, "radiusM": 30 } }, "lateCountsAsPresent": false }))]
 pub(crate) struct OrganisationConfig {
     /// What it is called. Takes effect at once.
     #[garde(length(chars, min = 1, max = 200))]
@@ -52,6 +56,10 @@ pub(crate) struct OrganisationConfig {
     /// For how many hours after its end a session may be opened again; 0 means never. Takes effect at once.
     #[garde(range(min = 0, max = 8_760))]
     reopen_within_hours: i32,
+    /// Where rooms are, by their names, in whatever case. For classes that have a `roomPosition` these go before it. Takes
+    /// effect from the next scan on.
+    #[garde(length(max = 2_000), custom(name_each_once), dive)]
+    room_positions: BTreeMap<String, RoomPositionBody>,
     /// Whether whoever came late counts as present in percentages. Takes effect at once, for reports of the past too.
     #[garde(skip)]
     late_counts_as_present: bool,
@@ -70,6 +78,7 @@ impl Default for OrganisationConfig {
             votes_wanted: class.votes_wanted,
             evidence_rule: class.evidence_rule,
             reopen_within_hours: configuration::DEFAULT_REOPEN_WITHIN_HOURS,
+            room_positions: BTreeMap::new(),
             late_counts_as_present: false,
         }
     }
@@ -105,6 +114,15 @@ impl Settings for OrganisationConfig {
         let organisation = organisations::find(db).await?;
         let name = organisation.map(|organisation| organisation.name).unwrap_or_default();
         Ok(Self { name, ..Self::default() })
+    }
+}
+
+/// `B 12` and `b 12` are one room.
+fn name_each_once(rooms: &BTreeMap<String, RoomPositionBody>, (): &()) -> garde::Result {
+    let mut named = HashSet::new();
+    match rooms.keys().find(|room| !named.insert(room.to_lowercase())) {
+        None => Ok(()),
+        Some(room) => Err(garde::Error::new(format!("names the room {room} twice"))),
     }
 }
 

@@ -4,6 +4,7 @@ use http::{Method, header::IF_MATCH};
 use rollcall_schemas::{feed::ConfigurationEntry, subject};
 use rollcall_test_support::{TestBroker, eventually};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 const ORGANISATION: &str = "/api/v1/admin/config-org";
 const SYSTEM: &str = "/api/v1/admin/system-config";
@@ -42,6 +43,11 @@ async fn a_change_leaves_the_rest_and_a_null_takes_it_back() {
     assert_eq!(set.data()["config"]["name"], "New School");
 }
 
+fn rooms(names: &[&str], latitude: f64) -> Value {
+    let position = json!({ "latitude": latitude, "longitude": 16.3738, "radiusM": 30 });
+    json!({ "roomPositions": names.iter().map(|name| (*name, position.clone())).collect::<BTreeMap<_, _>>() })
+}
+
 #[tokio::test]
 async fn each_bad_setting_is_named() {
     let test = TestApi::start().await;
@@ -51,6 +57,10 @@ async fn each_bad_setting_is_named() {
         (ORGANISATION, json!({ "name": "" }), "name"),
         (ORGANISATION, json!({ "qrTtlSeconds": 1 }), "qrTtlSeconds"),
         (ORGANISATION, json!({ "votesWanted": "many" }), "votesWanted"),
+        (ORGANISATION, json!({ "reopenWithinHours": -1 }), "reopenWithinHours"),
+        (ORGANISATION, json!({ "evidenceRule": "neither" }), "evidenceRule"),
+        (ORGANISATION, rooms(&["B 12", "b 12"], 48.2), "roomPositions"),
+        (ORGANISATION, rooms(&["B 12"], 91.0), "roomPositions.B 12.latitude"),
         (SYSTEM, json!({ "lockAfterFailures": 0 }), "lockAfterFailures"),
         (SYSTEM, json!({ "askDeadlineMs": 60_001 }), "askDeadlineMs"),
         (SYSTEM, json!({ "lockSeconds": 1.5 }), "lockSeconds"),

@@ -10,6 +10,8 @@ mod restore;
 mod settings;
 mod students;
 
+pub(crate) use protections::RoomPositionBody;
+
 use crate::{caching, error::ApiError, state::Api};
 use chrono::{DateTime, Utc};
 use rollcall_schemas::{

@@ -19,7 +19,7 @@ pub(crate) struct ProtectionsBody {
     /// What becomes of a scan from elsewhere: `accept` (it counts, and what was found is kept), `review` (it counts once a
     /// person says so) or `refuse`.
     outside_networks: OnDoubt,
-    /// Where phones should be; null means anywhere.
+    /// Where phones should be; null means anywhere. Where the organisation has a position of the session's room, that counts.
     room_position: Option<RoomPositionBody>,
     /// What becomes of a scan from a phone that is too far from `roomPosition`: `accept`, `review` or `refuse`.
     too_far: OnDoubt,
@@ -44,7 +44,7 @@ impl From<&Protections> for ProtectionsBody {
 }
 
 /// Where a room is (WGS 84), and how far around it its students may be.
-#[derive(Clone, Copy, Serialize, Deserialize, Validate, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schema(example = json!({ "latitude": 48.2082, "longitude": 16.3738, "radiusM": 30 }))]
 pub(crate) struct RoomPositionBody {

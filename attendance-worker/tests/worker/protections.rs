@@ -10,11 +10,12 @@ use rollcall_schemas::{
     fact::{AttendanceStatus::*, Evidence},
     id::{DeviceId, SessionId},
     outcome::{Answer, OutcomeResult},
-    request::{AttendanceCommand, Verdict},
+    request::{AttendanceCommand, SessionCommand, SessionPlan, Verdict},
     scan::{OnDoubt, Position, Scan},
     subject::{self, Stream},
 };
 use rollcall_store::{
+    configuration::{self, Revision, Scope},
     pages::Page,
     protections::{self, Protections, RoomPosition},
 };
@@ -154,6 +155,35 @@ async fn a_scan_in_doubt_waits_for_a_person_with_what_was_found_beside_it() -> R
         .await?;
     assert_eq!(school.records(session).await?[&anna], (Absent, 1_000, Evidence::None));
     assert_eq!(school.reviews(session).await?.len(), 2);
+    Ok(worker.stop(SOON).await?)
+}
+
+#[tokio::test]
+async fn the_position_of_the_room_goes_before_that_of_the_class() -> Result<()> {
+    let school = School::open(2).await?;
+    let worker = school.work();
+    protect(&school, Protections { room: Some(ROOM), ..Protections::default() }, -3_600).await?;
+    let revision = Revision {
+        revision: 1,
+        settings: json!({ "roomPositions": { "Gym": { "latitude": 48.3, "longitude": 16.4, "radiusM": 50 } } }),
+        valid_from: at(20),
+        changed_by: school.teacher,
+    };
+    configuration::add(&mut *school.pool.acquire().await?, Scope::Organisation, &revision).await?;
+    let plan = SessionPlan { room: Some("gym".into()), ..SessionPlan::between(at(0), at(3_600)) };
+    let create = SessionCommand::Create { class_id: school.class, plan };
+    let session_id = school.command(-600, create).await?.session_id;
+    school.command(0, SessionCommand::Start { session_id }).await?;
+    let token = school.token(session_id, 10).await?;
+    let from = |student: usize, latitude, longitude, seconds| {
+        let position = Some(Position { latitude, longitude, accuracy_m: None });
+        Scan { position, ..school.scan_of(school.students[student], token, seconds) }
+    };
+    let (in_class, in_gym) = ((ROOM.latitude, ROOM.longitude), (48.3, 16.4));
+    assert_eq!(answer(&school, &from(0, in_gym.0, in_gym.1, 19)).await?, Some(Code::TooFarFromRoom));
+    assert_eq!(answer(&school, &from(0, in_class.0, in_class.1, 19)).await?, None, "as of the scan");
+    assert_eq!(answer(&school, &from(1, in_class.0, in_class.1, 20)).await?, Some(Code::TooFarFromRoom));
+    assert_eq!(answer(&school, &from(1, in_gym.0, in_gym.1, 20)).await?, None);
     Ok(worker.stop(SOON).await?)
 }
 
