@@ -51,6 +51,7 @@ pub(crate) struct PasswordChanged {
     responses(
         (status = 200, description = "Changed", body = SuccessEnvelope<PasswordChanged>),
         (status = 401, description = "`AUTH_INVALID_CREDENTIALS`: the present password is wrong", body = ErrorEnvelope),
+        (status = 409, description = "`CONFLICT`: the caller signs in without a password", body = ErrorEnvelope),
         (status = 423, description = "`AUTH_ACCOUNT_LOCKED`: too many failures", body = ErrorEnvelope),
     )
 )]

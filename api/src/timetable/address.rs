@@ -9,7 +9,7 @@ use crate::{
 use axum::extract::State;
 use http::StatusCode;
 use rollcall_schemas::id::UserId;
-use rollcall_service::http::{Problem, Success, SuccessEnvelope};
+use rollcall_service::http::{ErrorEnvelope, Problem, Success, SuccessEnvelope};
 use rollcall_store::timetables;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -62,7 +62,10 @@ pub(crate) async fn create_address(
     delete,
     path = "/api/v1/timetable/address",
     tag = "timetable",
-    responses((status = 200, description = "It no longer works", body = SuccessEnvelope<AddressGone>))
+    responses(
+        (status = 200, description = "It no longer works", body = SuccessEnvelope<AddressGone>),
+        (status = 404, description = "`NOT_FOUND`: there was none", body = ErrorEnvelope),
+    )
 )]
 pub(crate) async fn delete_address(
     State(api): State<Api>,

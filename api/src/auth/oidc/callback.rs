@@ -45,7 +45,7 @@ pub(crate) struct Returned {
     responses(
         (status = 200, description = "Signed in", body = SuccessEnvelope<SignedIn>),
         (status = 303, description = "Signed in; go on to the configured page"),
-        (status = 401, description = "`AUTH_TOKEN_INVALID`: not what the provider was asked for", body = ErrorEnvelope),
+        (status = 401, description = "`AUTH_TOKEN_INVALID`: not what the provider was asked for; `AUTH_INVALID_CREDENTIALS`: it refused", body = ErrorEnvelope),
         (status = 403, description = "`AUTH_UNAUTHORIZED`: nobody here, and no account is made", body = ErrorEnvelope),
         (status = 409, description = "`CONFLICT`: the address belongs to another account", body = ErrorEnvelope),
     )
