@@ -133,7 +133,7 @@ impl Command<'_> {
             let details = json!({ "sessionId": session_id, "studentId": student });
             return Err(refuse(Code::Conflict, "No person's word stands on this record.", details));
         };
-        let gathering = Gathering::of(tx, (&session, &settings), Some(&[student])).await?;
+        let gathering = Gathering::of(tx, &session, Some(&[student])).await?;
         let gathered = gathering.of_student(student, Some(&before));
         let (mark, question) = fusion::unsaid(&before, &gathered, &settings, &session);
         let change = mark
@@ -188,6 +188,12 @@ impl Command<'_> {
             .map(|mark| Change::new(session, student, (before, mark), self.cause).by(self.author(reason)));
         let mut facts = records::rewrite(tx, &session, change.as_slice()).await?;
         facts.push(crate::facts::review_resolved(&session, &review, &answered, self.cause.id));
+        if resolution != Resolution::Accepted {
+            // What stood behind the question that was answered.
+            let settings = records::settings_of(tx, &session).await?;
+            let of = (&session, &settings);
+            facts.extend(records::settle(tx, of, Some(&[asked_about]), self.cause).await?);
+        }
         let record = mark.or(before).map(|mark| answers::record(&session, student, &mark));
         Ok((Answer::Review(ReviewAnswer { review_id: id, resolution, record }), facts))
     }

@@ -1,14 +1,14 @@
-//! What machines saw of the students of a session, as it is kept: votes, and scans where the class wants more than one.
+//! What machines saw of the students of a session, as it is kept: votes, scans in doubt, and every scan where the class wants
+//! more than one.
 
 use crate::{
-    policy::fusion::{Gathered, keeps_scans},
+    policy::{fusion::Gathered, protection::ScanDoubt},
     records::{Cause, Change},
 };
 use rollcall_schemas::id::UserId;
 use rollcall_store::{
     PgConnection, StoreError,
     attendance::Mark,
-    classes::ClassSettings,
     looks::{self, KeptScan, Vote},
     sessions::Session,
 };
@@ -29,15 +29,11 @@ impl Gathering {
     /// When the database does not answer.
     pub(crate) async fn of(
         tx: &mut PgConnection,
-        (session, settings): (&Session, &ClassSettings),
+        session: &Session,
         students: Option<&[UserId]>,
     ) -> Result<Self, StoreError> {
         let votes = looks::votes(tx, session.id, students).await?;
-        let scans = if keeps_scans(settings) {
-            looks::kept_scans(tx, session.id, students).await?
-        } else {
-            Vec::new()
-        };
+        let scans = looks::kept_scans(tx, session.id, students).await?;
         Ok(Self {
             session: *session,
             votes: by_student(votes, |vote| vote.student_id),
@@ -52,9 +48,12 @@ impl Gathering {
 
     /// What there is of one student, with the scan that the record keeps.
     pub(crate) fn of_student(&self, student: UserId, record: Option<&Mark>) -> Gathered {
-        let kept = self.scans.get(&student).into_iter().flatten().map(|kept| kept.scan);
+        let kept = || self.scans.get(&student).into_iter().flatten();
+        let good = kept().filter(|kept| kept.doubt.is_none()).map(|kept| kept.scan);
+        let doubted = kept().filter_map(|kept| Some((kept.scan, ScanDoubt::parse(kept.doubt.as_deref()?)?)));
         Gathered {
-            scans: kept.chain(record.and_then(|mark| mark.scan)).collect(),
+            scans: good.chain(record.and_then(|mark| mark.scan)).collect(),
+            doubted: doubted.collect(),
             votes: self.votes.get(&student).cloned().unwrap_or_default(),
         }
     }

@@ -185,6 +185,9 @@ pub(crate) async fn ask(
     questions: &[Review],
     cause: &Cause,
 ) -> Result<Vec<Fact>, StoreError> {
+    if questions.is_empty() {
+        return Ok(Vec::new());
+    }
     let past = reviews::past(tx, &questions.iter().map(|review| review.id).collect::<Vec<_>>()).await?;
     let may_open =
         |review: &&Review| past.get(&review.id).is_none_or(|past| opens_again(past, &review.reason));
@@ -237,7 +240,7 @@ pub(crate) async fn settle(
     students: Option<&[UserId]>,
     cause: &Cause,
 ) -> Result<Vec<Fact>, WorkError> {
-    let gathering = Gathering::of(tx, (session, settings), students).await?;
+    let gathering = Gathering::of(tx, session, students).await?;
     let marks = lock_marks(tx, session.id, students).await?;
     let concerned: BTreeSet<UserId> = gathering.students().chain(marks.keys().copied()).collect();
     let (mut changes, mut questions) = (Vec::new(), Vec::new());
@@ -263,12 +266,11 @@ pub(crate) async fn conclude(
     cause: &Cause,
 ) -> Result<Vec<Fact>, WorkError> {
     let mut facts = rewrite(tx, session, changes).await?;
-    if !keeps_scans(settings) {
-        return Ok(facts);
+    if keeps_scans(settings) {
+        let unquestioned = questions.iter().filter(|(_, question)| question.is_none());
+        let unquestioned: Vec<UserId> = unquestioned.map(|(student, _)| *student).collect();
+        reviews::withdraw(tx, session.id, &unquestioned, cause.handled_at).await?;
     }
-    let unquestioned = questions.iter().filter(|(_, question)| question.is_none());
-    let unquestioned: Vec<UserId> = unquestioned.map(|(student, _)| *student).collect();
-    reviews::withdraw(tx, session.id, &unquestioned, cause.handled_at).await?;
     let due = questions.iter().filter_map(|(student, question)| {
         let question = question.filter(|it| it.is_due((session, settings), cause.handled_at))?;
         Some(review(session, *student, question, cause))

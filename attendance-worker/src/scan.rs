@@ -11,7 +11,6 @@ use crate::{
     policy::{
         evidence::is_settled,
         fusion::keeps_scans,
-        question::Question,
         scan::{ScanDecision, decide_scan},
     },
     records::{self, Cause, Change},
@@ -227,8 +226,7 @@ async fn gather(
     }
     let mut gatherings = HashMap::new();
     for (id, (context, students)) in wanted {
-        let of = (&context.session, &context.settings);
-        gatherings.insert(id, Gathering::of(tx, of, Some(&students)).await?);
+        gatherings.insert(id, Gathering::of(tx, &context.session, Some(&students)).await?);
     }
     Ok(gatherings)
 }
@@ -260,7 +258,7 @@ impl Job {
         let decision = decide_scan(scan_id, scanned_at, context, known);
         let was_held = decision.is_good();
         let objection = checked.and_then(|checked| checked.objection);
-        let ScanDecision { change, refusal, kept, question } =
+        let ScanDecision { change, refusal, kept, doubt, question } =
             decision.held_against(objection, ScanMark { scanned_at, scan_id });
         let to = To { request_id, caller: student_id, decided_at: now };
         let outcome = match (refusal, context, change) {
@@ -268,8 +266,7 @@ impl Job {
                 to.succeeded(answers::attendance(&context.session, &self.scan, &mark))
             }
             (None, Some(context), _) => {
-                let in_review = matches!(question, Some(Question::Doubted(..)));
-                to.succeeded(answers::scan_kept(&context.session, &self.scan, in_review))
+                to.succeeded(answers::scan_kept(&context.session, &self.scan, doubt.is_some()))
             }
             (refusal, ..) => {
                 let code = refusal.unwrap_or(Code::AlreadyMarkedAttendance);
@@ -287,7 +284,11 @@ impl Job {
             }
             Some((question, context)) => (None, question.waits_until(&context.settings)),
         };
-        let kept = session.zip(kept).map(|(session, scan)| self.kept(&session, scan, ask_at));
+        let kept = session.zip(kept).map(|(session, scan)| KeptScan {
+            ask_at,
+            doubt: doubt.map(|doubt| doubt.as_str().to_owned()),
+            ..self.kept(&session, scan)
+        });
         Decided { change, kept, review: asked, refusal, was_held, facts, outcome }
     }
 
@@ -298,14 +299,15 @@ impl Job {
         change
     }
 
-    fn kept(&self, session: &Session, scan: ScanMark, ask_at: Option<DateTime<Utc>>) -> KeptScan {
+    fn kept(&self, session: &Session, scan: ScanMark) -> KeptScan {
         KeptScan {
             session_id: session.id,
             student_id: self.scan.student_id,
             scan,
             ip: self.scan.ip,
             user_agent: self.scan.user_agent.clone(),
-            ask_at,
+            ask_at: None,
+            doubt: None,
         }
     }
 }

@@ -44,6 +44,8 @@ pub struct KeptScan {
     pub user_agent: Option<String>,
     /// When a person is to be asked about it, if nothing confirms it until then.
     pub ask_at: Option<DateTime<Utc>>,
+    /// Why it is in doubt, if it is: then it is no evidence.
+    pub doubt: Option<String>,
 }
 
 /// Adds votes to a session. Those already there stay as they are.
@@ -222,11 +224,13 @@ pub async fn keep_scans(tx: &mut PgConnection, scans: &[KeptScan]) -> Result<(),
     let ips: Vec<Option<String>> = scans.iter().map(|kept| kept.ip.map(|ip| ip.to_string())).collect();
     let user_agents: Vec<Option<String>> = scans.iter().map(|kept| kept.user_agent.clone()).collect();
     let due: Vec<Option<DateTime<Utc>>> = scans.iter().map(|kept| kept.ask_at).collect();
+    let doubts: Vec<Option<String>> = scans.iter().map(|kept| kept.doubt.clone()).collect();
     sqlx::query!(
-        "INSERT INTO kept_scans (session_id, student_id, scan_id, scanned_at, ip, user_agent, ask_at)
-         SELECT session_id, student_id, scan_id, scanned_at, ip::inet, user_agent, ask_at
-         FROM UNNEST($1::uuid[], $2::uuid[], $3::uuid[], $4::timestamptz[], $5::text[], $6::text[], $7::timestamptz[])
-             AS kept (session_id, student_id, scan_id, scanned_at, ip, user_agent, ask_at)
+        "INSERT INTO kept_scans (session_id, student_id, scan_id, scanned_at, ip, user_agent, ask_at, doubt)
+         SELECT session_id, student_id, scan_id, scanned_at, ip::inet, user_agent, ask_at, doubt
+         FROM UNNEST($1::uuid[], $2::uuid[], $3::uuid[], $4::timestamptz[], $5::text[], $6::text[], $7::timestamptz[],
+                     $8::text[])
+             AS kept (session_id, student_id, scan_id, scanned_at, ip, user_agent, ask_at, doubt)
          ON CONFLICT DO NOTHING",
         &sessions,
         &students,
@@ -234,7 +238,8 @@ pub async fn keep_scans(tx: &mut PgConnection, scans: &[KeptScan]) -> Result<(),
         &times,
         &ips as &[Option<String>],
         &user_agents as &[Option<String>],
-        &due as &[Option<DateTime<Utc>>]
+        &due as &[Option<DateTime<Utc>>],
+        &doubts as &[Option<String>]
     )
     .execute(tx)
     .await?;
@@ -274,7 +279,7 @@ pub async fn kept_scans(
 ) -> Result<Vec<KeptScan>, StoreError> {
     let students: Option<Vec<Uuid>> = students.map(|ids| ids.iter().map(|id| id.0).collect());
     let rows = sqlx::query!(
-        r#"SELECT student_id, scan_id, scanned_at, host(ip) AS ip, user_agent, ask_at FROM kept_scans
+        r#"SELECT student_id, scan_id, scanned_at, host(ip) AS ip, user_agent, ask_at, doubt FROM kept_scans
            WHERE session_id = $1 AND ($2::uuid[] IS NULL OR student_id = ANY($2))"#,
         session.0,
         students.as_deref()
@@ -288,6 +293,7 @@ pub async fn kept_scans(
         ip: row.ip.and_then(|ip| ip.parse().ok()),
         user_agent: row.user_agent,
         ask_at: row.ask_at,
+        doubt: row.doubt,
     });
     Ok(kept.collect())
 }

@@ -6,6 +6,7 @@
 use super::{
     evidence::{Basis, Evidence, Lateness, absence, merge, precedence, stands},
     face::tally,
+    protection::ScanDoubt,
     question::Question,
     session::span,
 };
@@ -24,6 +25,8 @@ use std::ops::Range;
 pub struct Gathered {
     /// Good scans.
     pub scans: Vec<ScanMark>,
+    /// Scans in doubt, which are no evidence.
+    pub doubted: Vec<(ScanMark, ScanDoubt)>,
     /// Confident looks.
     pub votes: Vec<Vote>,
 }
@@ -42,8 +45,21 @@ pub fn keeps_scans(settings: &ClassSettings) -> bool {
     settings.evidence_rule != EvidenceRule::Either
 }
 
-/// Decides by the rule of `settings` about what was gathered within `span`.
+/// Decides by the rule of `settings` about what was gathered within `span`. About a scan in doubt a person is asked where
+/// nothing else is to be said.
 pub fn decide(gathered: &Gathered, settings: &ClassSettings, span: &Range<DateTime<Utc>>) -> Decision {
+    let Decision { mark, question } = decide_by_evidence(gathered, settings, span);
+    let doubted =
+        gathered.doubted.iter().filter(|(scan, _)| mark.is_none() && span.contains(&scan.scanned_at));
+    let doubted = doubted.min_by_key(|(scan, _)| *scan).map(|(scan, doubt)| Question::Doubted(*scan, *doubt));
+    Decision { mark, question: question.or(doubted) }
+}
+
+fn decide_by_evidence(
+    gathered: &Gathered,
+    settings: &ClassSettings,
+    span: &Range<DateTime<Utc>>,
+) -> Decision {
     let lateness = Lateness::of(span.start, settings);
     let mut scans: Vec<ScanMark> =
         gathered.scans.iter().copied().filter(|scan| span.contains(&scan.scanned_at)).collect();

@@ -3,7 +3,7 @@
 use super::{
     evidence::{Basis, Evidence, Lateness, is_settled, merge},
     fusion::{Gathered, Settled, keeps_scans, settle},
-    protection::Objection,
+    protection::{Objection, ScanDoubt},
     question::Question,
     session,
 };
@@ -20,6 +20,8 @@ pub struct ScanDecision {
     pub refusal: Option<Code>,
     /// The scan, where it is to be kept beside the record.
     pub kept: Option<ScanMark>,
+    /// Why it is in doubt, if it is.
+    pub doubt: Option<ScanDoubt>,
     /// What a person should be asked, once it is due.
     pub question: Option<Question>,
 }
@@ -56,7 +58,7 @@ pub fn decide_scan(
     let mut gathered = gathered.clone();
     gathered.scans.push(scan);
     let Settled { change, question } = settle(existing, &gathered, &context.settings, &context.session);
-    ScanDecision { change, refusal, kept: Some(scan), question }
+    ScanDecision { change, refusal, kept: Some(scan), question, ..ScanDecision::default() }
 }
 
 impl ScanDecision {
@@ -66,15 +68,16 @@ impl ScanDecision {
         matches!(self.refusal, None | Some(Code::AlreadyMarkedAttendance))
     }
 
-    /// What is left of the decision about `scan` after that. A scan in doubt is no evidence; a person is asked about it,
-    /// unless the student is recorded anyway.
+    /// What is left of the decision about `scan` after that. A scan in doubt is kept and no evidence; a person is asked about
+    /// it, unless the student is recorded anyway.
     pub fn held_against(self, objection: Option<Objection>, scan: ScanMark) -> Self {
         match objection.filter(|_| self.is_good()) {
             None => self,
             Some(Objection::Refusal(code)) => Self { refusal: Some(code), ..Self::default() },
             Some(Objection::Review(doubt)) => {
                 let question = self.refusal.is_none().then_some(Question::Doubted(scan, doubt));
-                Self { refusal: self.refusal, question, ..Self::default() }
+                let (refusal, kept, doubt) = (self.refusal, Some(scan), Some(doubt));
+                Self { refusal, kept, doubt, question, ..Self::default() }
             }
         }
     }

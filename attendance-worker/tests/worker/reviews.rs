@@ -80,6 +80,32 @@ async fn what_was_rejected_is_asked_again_by_evidence_of_another_kind_only() -> 
 }
 
 #[tokio::test]
+async fn a_scan_in_doubt_is_asked_about_when_what_stood_before_it_is_gone() -> Result<()> {
+    let school = School::open(2).await?;
+    let worker = school.work();
+    let (session, token) = lesson(&school).await?;
+    let [anna, bert] = [school.students[0], school.students[1]];
+    // Of anna, a question is open already; bert is recorded by his face.
+    school.see(20, vec![face(0, 0.92)]).await?;
+    school.see(300, vec![face(1, 0.99)]).await?;
+    for student in [anna, bert] {
+        scan_from_afar(&school, student, token, 40).await?;
+    }
+    let (id, reason) = open(&school, session).await?.context("anna is asked about")?;
+    assert_eq!((school.reviews(session).await?.len(), reason.as_str()), (1, "uncertain"));
+    reject(&school, 60, id).await?;
+    assert_eq!(open(&school, session).await?, Some((id, "too_far".to_owned())));
+    // The lesson turns out to have ended before bert's face was seen.
+    school.end(session, 200).await?;
+    let asked: Vec<_> =
+        school.reviews(session).await?.into_iter().map(|it| (it.student_id, it.reason)).collect();
+    assert_eq!(asked.len(), 2, "{asked:?}");
+    assert!(asked.iter().all(|(_, reason)| reason == "too_far"), "{asked:?}");
+    assert!(school.records(session).await?.values().all(|record| record.0 == Absent));
+    Ok(worker.stop(SOON).await?)
+}
+
+#[tokio::test]
 async fn an_answer_names_whose_face_it_is_instead() -> Result<()> {
     let school = School::open(2).await?;
     let worker = school.work();

@@ -202,7 +202,7 @@ proptest! {
         let span = at(0)..at(1_000);
         let is_confirmed = |votes: Vec<Vote>| {
             let scans = vec![ScanMark { scanned_at: moment(scanned), scan_id: scan_id(1) }];
-            decide(&Gathered { scans, votes }, &settings, &span).mark.is_some()
+            decide(&Gathered { scans, votes, ..Gathered::default() }, &settings, &span).mark.is_some()
         };
         let (forward, backward) = (kept(&all, &settings), kept(&all.iter().rev().copied().collect::<Vec<_>>(), &settings));
         prop_assert_eq!(is_confirmed(all), is_confirmed(forward.clone()));

@@ -3,6 +3,7 @@
 use super::{
     super::{
         fusion::{Decision, Gathered, decide, settle},
+        protection::ScanDoubt,
         question::Question,
     },
     *,
@@ -16,11 +17,11 @@ fn by(evidence_rule: EvidenceRule) -> ClassSettings {
 fn gathered(scan: Option<i64>, face: Option<i64>) -> Gathered {
     let scan = scan.map(|seconds| ScanMark { scanned_at: at(seconds), scan_id: scan_id(1) });
     let vote = face.map(|seconds| vote(2, at(seconds), true));
-    Gathered { scans: scan.into_iter().collect(), votes: vote.into_iter().collect() }
+    Gathered { scans: scan.into_iter().collect(), votes: vote.into_iter().collect(), ..Gathered::default() }
 }
 
 /// What a rule makes of evidence: a record from some second on, by some kind, or a question, or nothing.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum Makes {
     Record(i64, Kind),
     Question(&'static str),
@@ -71,6 +72,30 @@ fn the_table_of_the_rules() {
 }
 
 #[test]
+fn a_scan_in_doubt_is_asked_about_where_nothing_else_is_to_be_said() {
+    use Makes::{Question as Q, Record};
+    let rules = [Either, Both, QrNeedsFace, FaceProposes];
+    let asked = Q("too_far");
+    let rows = [
+        ("alone", (None, None), [asked, asked, asked, asked]),
+        ("a good scan", (Some(30), None), [Record(30, Kind::Qr), asked, Q("no_face"), Record(30, Kind::Qr)]),
+        ("a face", (None, Some(30)), [Record(30, Kind::Face), asked, asked, Q("no_scan")]),
+    ];
+    for (name, (scan, face), makes) in rows {
+        for (rule, makes) in rules.into_iter().zip(makes) {
+            let doubted = [20, 10, 3_600].map(|seconds| {
+                (ScanMark { scanned_at: at(seconds), scan_id: scan_id(7) }, ScanDoubt::TooFar)
+            });
+            let gathered = Gathered { doubted: doubted.into(), ..gathered(scan, face) };
+            assert_eq!(made(&gathered, &by(rule)), makes, "{name}, {rule}");
+            let question = decide(&gathered, &by(rule), &(at(0)..at(3_600))).question;
+            let is_earliest = |question: Question| question.as_str() != "too_far" || question.at() == at(10);
+            assert!(question.is_none_or(is_earliest), "{name}, {rule}");
+        }
+    }
+}
+
+#[test]
 fn a_record_by_both_names_both() {
     for (scan, face) in [(30, 90), (90, 30)] {
         let mark = decide(&gathered(Some(scan), Some(face)), &by(Both), &(at(0)..at(3_600))).mark.unwrap();
@@ -107,7 +132,8 @@ fn near_is_measured_exactly() {
 fn the_earliest_scan_that_a_face_confirms_counts() {
     let scans = [30, 1_800, 2_400]
         .map(|seconds| ScanMark { scanned_at: at(seconds), scan_id: scan_id(seconds.unsigned_abs().into()) });
-    let gathered = Gathered { scans: scans.into(), votes: vec![vote(1, at(2_000), true)] };
+    let votes = vec![vote(1, at(2_000), true)];
+    let gathered = Gathered { scans: scans.into(), votes, ..Gathered::default() };
     assert_eq!(made(&gathered, &by(QrNeedsFace)), Makes::Record(1_800, Kind::Qr));
 }
 
@@ -118,6 +144,7 @@ fn votes_near_a_scan_must_be_enough_by_themselves() {
     let seen = |seconds: [i64; 2]| Gathered {
         scans: scans.clone(),
         votes: seconds.map(|seconds| vote(seconds.unsigned_abs().into(), at(seconds), false)).into(),
+        ..Gathered::default()
     };
     assert_eq!(made(&seen([30, 1_800]), &careful), Makes::Question("no_face"));
     assert_eq!(made(&seen([1_700, 1_800]), &careful), Makes::Record(1_800, Kind::Qr));
@@ -162,7 +189,11 @@ fn the_end_takes_back_what_rests_on_evidence_from_after_it() {
     let absent = mark(AttendanceStatus::Absent, at(100), Kind::None);
     let qr = |seconds| scanned(AttendanceStatus::Present, 1, at(seconds));
     let at_end = |existing: &Mark, votes: &[Vote], settings: &ClassSettings| {
-        let gathered = Gathered { scans: existing.scan.into_iter().collect(), votes: votes.to_vec() };
+        let gathered = Gathered {
+            scans: existing.scan.into_iter().collect(),
+            votes: votes.to_vec(),
+            ..Gathered::default()
+        };
         settle(Some(existing), &gathered, settings, &ended).change
     };
     assert_eq!(at_end(&qr(99), &[], &settings()), None);

@@ -13,6 +13,10 @@ fn scans() -> impl Strategy<Value = Arrival> {
     (1u128..50, -100i64..2_000).prop_map(|(n, seconds)| Arrival::Scan { n, seconds })
 }
 
+fn doubted_scans() -> impl Strategy<Value = Arrival> {
+    (50u128..100, -100i64..2_000).prop_map(|(n, seconds)| Arrival::DoubtedScan { n, seconds })
+}
+
 fn looks() -> impl Strategy<Value = Arrival> {
     (100u128..150, -100i64..2_000, proptest::bool::weighted(0.2))
         .prop_map(|(n, seconds, certain)| Arrival::Look { n, seconds, certain })
@@ -23,11 +27,14 @@ fn ends() -> impl Strategy<Value = Arrival> {
 }
 
 fn seen() -> impl Strategy<Value = Vec<Arrival>> {
-    proptest::collection::vec(prop_oneof![scans(), looks()], 0..12).prop_map(distinct)
+    proptest::collection::vec(prop_oneof![scans(), doubted_scans(), looks()], 0..12).prop_map(distinct)
 }
 
 fn seen_and_ended() -> impl Strategy<Value = Vec<Arrival>> {
-    (proptest::collection::vec(prop_oneof![scans(), looks()], 0..12), proptest::collection::vec(ends(), 1..3))
+    (
+        proptest::collection::vec(prop_oneof![scans(), doubted_scans(), looks()], 0..12),
+        proptest::collection::vec(ends(), 1..3),
+    )
         .prop_map(|(evidence, ends)| distinct([evidence, ends].concat()))
 }
 
@@ -47,7 +54,10 @@ fn rules() -> impl Strategy<Value = ClassSettings> {
 /// Scans and looks keep what they say when they come twice: one id, one time.
 fn distinct(arrivals: Vec<Arrival>) -> Vec<Arrival> {
     let id = |arrival: &Arrival| match arrival {
-        Arrival::Scan { n, .. } | Arrival::Look { n, .. } | Arrival::End { n, .. } => *n,
+        Arrival::Scan { n, .. }
+        | Arrival::DoubtedScan { n, .. }
+        | Arrival::Look { n, .. }
+        | Arrival::End { n, .. } => *n,
         Arrival::Reopen { .. } | Arrival::Say { .. } | Arrival::TakeBack => 0,
     };
     let by_id: BTreeMap<_, _> = arrivals.iter().map(|arrival| (id(arrival), *arrival)).collect();

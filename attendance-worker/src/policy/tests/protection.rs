@@ -227,13 +227,14 @@ fn a_scan_in_doubt_is_asked_about_and_is_no_evidence() {
     };
     let doubt = ScanDoubt::TooFar;
     let review = Some(Objection::Review(doubt));
-    let asked = ScanDecision { question: Some(Question::Doubted(scan, doubt)), ..ScanDecision::default() };
+    let kept = ScanDecision { kept: Some(scan), doubt: Some(doubt), ..ScanDecision::default() };
+    let asked = ScanDecision { question: Some(Question::Doubted(scan, doubt)), ..kept };
     assert_eq!(good.held_against(review, scan), asked);
     assert_eq!(good.held_against(None, scan), good);
     let marked = Some(Code::AlreadyMarkedAttendance);
     let again = ScanDecision { refusal: marked, ..good };
-    let nothing = ScanDecision { refusal: marked, ..ScanDecision::default() };
-    assert_eq!(again.held_against(review, scan), nothing, "nobody asks about who is recorded");
+    let unasked = ScanDecision { refusal: marked, ..kept };
+    assert_eq!(again.held_against(review, scan), unasked, "nobody asks about who is recorded");
     let expired = ScanDecision { refusal: Some(Code::QrTokenExpired), ..ScanDecision::default() };
     assert_eq!(expired.held_against(review, scan), expired, "whoever may not scan at all is told so");
 }

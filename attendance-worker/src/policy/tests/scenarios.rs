@@ -139,7 +139,7 @@ impl Story {
         let closed = Session { state: SessionState::Completed, ended_at: Some(ended_at), ..open };
         let record = match record {
             Some(mark) => {
-                let gathered = Gathered { scans: mark.scan.into_iter().collect(), votes: Vec::new() };
+                let gathered = Gathered { scans: mark.scan.into_iter().collect(), ..Gathered::default() };
                 settle(Some(&mark), &gathered, &settings, &closed).change.or(Some(mark))
             }
             None => self.is_member(ended_at).then(|| absence(ended_at)),

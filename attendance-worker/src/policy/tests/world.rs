@@ -6,6 +6,7 @@ use super::{
         evidence::{absence, stands},
         face::superfluous,
         fusion::{Gathered, Settled, settle, unsaid},
+        protection::{Objection, ScanDoubt},
         question::Question,
         scan::decide_scan,
         session::{end, span},
@@ -19,6 +20,11 @@ use std::collections::BTreeMap;
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Arrival {
     Scan {
+        n: u128,
+        seconds: i64,
+    },
+    /// A scan about which a person decides.
+    DoubtedScan {
         n: u128,
         seconds: i64,
     },
@@ -53,6 +59,7 @@ pub(super) struct World {
     pub(super) refusals: Vec<Code>,
     votes: BTreeMap<u128, Vote>,
     scans: Vec<ScanMark>,
+    doubted: Vec<(ScanMark, ScanDoubt)>,
     asked: Option<Question>,
 }
 
@@ -65,6 +72,7 @@ impl World {
             refusals: Vec::new(),
             votes: BTreeMap::new(),
             scans: Vec::new(),
+            doubted: Vec::new(),
             asked: None,
         }
     }
@@ -77,7 +85,10 @@ impl World {
 
     pub(super) fn take(&mut self, arrival: Arrival) {
         match arrival {
-            Arrival::Scan { n, seconds } => self.scan(n, at(seconds)),
+            Arrival::Scan { n, seconds } => self.scan(n, at(seconds), None),
+            Arrival::DoubtedScan { n, seconds } => {
+                self.scan(n, at(seconds), Some(Objection::Review(ScanDoubt::TooFar)));
+            }
             Arrival::Look { n, seconds, certain } => self.look(n, vote(n, at(seconds), certain)),
             Arrival::End { seconds, .. } => {
                 let Ok(ended_at) = end(&self.session, at(seconds)) else { return };
@@ -91,6 +102,7 @@ impl World {
                 self.votes.retain(|_, vote| !closed.contains(&vote.captured_at));
                 let counts = |scan: &ScanMark| !closed.contains(&scan.scanned_at);
                 self.scans.retain(counts);
+                self.doubted.retain(|(scan, _)| counts(scan));
                 let is_absence =
                     |mark: &Mark| (mark.status, mark.evidence) == (AttendanceStatus::Absent, Kind::None);
                 let kept = self.record.filter(|mark| !is_absence(mark));
@@ -112,13 +124,17 @@ impl World {
         }
     }
 
-    fn scan(&mut self, n: u128, when: DateTime<Utc>) {
+    fn scan(&mut self, n: u128, when: DateTime<Utc>, objection: Option<Objection>) {
         let (session, settings) = (self.session, self.settings);
         let context = ScanContext { session, settings, expires_at: when + minutes(1), ..context() };
         let gathered = self.gathered();
         let decision = decide_scan(scan_id(n), when, Some(&context), (self.record.as_ref(), &gathered));
+        let decision = decision.held_against(objection, ScanMark { scanned_at: when, scan_id: scan_id(n) });
         self.refusals.extend(decision.refusal);
-        self.scans.extend(decision.kept);
+        match decision.doubt {
+            Some(doubt) => self.doubted.extend(decision.kept.map(|scan| (scan, doubt))),
+            None => self.scans.extend(decision.kept),
+        }
         self.record = decision.change.or(self.record);
         if decision.question.is_some() {
             self.ask(decision.question);
@@ -159,6 +175,7 @@ impl World {
         let kept = self.scans.iter().copied();
         Gathered {
             scans: kept.chain(self.record.and_then(|mark| mark.scan)).collect(),
+            doubted: self.doubted.clone(),
             votes: self.votes.values().copied().collect(),
         }
     }
