@@ -58,6 +58,9 @@ pub const RULES: &[Rule] = &[
     rule("PUT",    "/api/v1/users/profile",                     EVERYBODY,                   Ownership::Any),
     rule("GET",    "/api/v1/users/profile/notifications",       EVERYBODY,                   Ownership::Any),
     rule("PUT",    "/api/v1/users/profile/notifications",       EVERYBODY,                   Ownership::Any),
+    // Whoever has the address out of an e-mail: one click must be enough.
+    rule("GET",    "/api/v1/notifications/unsubscribe",         Who::Anyone,                 Ownership::Narrowed),
+    rule("POST",   "/api/v1/notifications/unsubscribe",         Who::Anyone,                 Ownership::Narrowed),
     rule("GET",    "/api/v1/users/classes",                     Who::Users(&[Teacher]),      Ownership::Narrowed),
     rule("GET",    "/api/v1/users/enrollments",                 Who::Users(&[Student]),      Ownership::Narrowed),
     rule("GET",    "/api/v1/users/{id}",                        STAFF,                       Ownership::Any).or_key(PeopleRead),

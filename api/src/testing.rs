@@ -229,7 +229,7 @@ impl TestApi {
             pool: rollcall_store::open(&self.database_url, connections).unwrap(),
             clock: self.clock.clone(),
             entropy: Entropy::seeded(11),
-            sealer: Sealer::default(),
+            sealer: sealer(),
         };
         rollcall_attendance_worker::run(AttendanceConfig::default(), &deps, &self.lifecycle).unwrap();
     }
@@ -260,9 +260,14 @@ fn deps(pool: Pool<Postgres>, bus: Bus, clock: Clock, entropy: Entropy) -> ApiDe
         token: TokenConfig::default(),
         limiter: generous(),
         health: HealthRegistry::default(),
-        sealer: Sealer::default(),
+        sealer: sealer(),
         process,
     }
+}
+
+/// The same for every process of a deployment.
+fn sealer() -> Sealer {
+    Sealer::new(&Secret::new("a sealing key of the tests"))
 }
 
 /// Tests call more often than anybody.

@@ -1,7 +1,10 @@
 //! What people are told of, by which channel, and how they wish it. Shared by the api, which keeps the wishes, and the
 //! attendance worker, which follows them.
 
-use crate::fact::names;
+use crate::{
+    fact::names,
+    id::{GuardianId, UserId},
+};
 use chrono::NaiveTime;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -96,6 +99,41 @@ pub struct Preferences {
     pub quiet_hours: Option<QuietHours>,
 }
 
+impl Preferences {
+    /// The same without e-mails about these topics.
+    pub fn without_emails(mut self, topics: &BTreeSet<Topic>) -> Self {
+        for topic in topics {
+            // By e-mail alone is what an absent topic means.
+            self.channels.entry(*topic).or_default().remove(&Channel::Email);
+        }
+        self
+    }
+}
+
+/// Where the wish to get no more of some e-mails is sent to (RFC 8058), with a ticket in `token` that says which.
+pub const UNSUBSCRIBE_PATH: &str = "/api/v1/notifications/unsubscribe";
+/// What such tickets are made for.
+pub const UNSUBSCRIBE_PURPOSE: &[u8] = b"unsubscribe from e-mails";
+
+/// What the ticket says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unsubscription {
+    /// Who.
+    pub reader: Reader,
+    /// From e-mails about what.
+    pub topics: BTreeSet<Topic>,
+}
+
+/// Somebody who gets e-mails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Reader {
+    /// Somebody with an account.
+    User(UserId),
+    /// Somebody who is told of a student.
+    Guardian(GuardianId),
+}
+
 /// When a digest is sent, by the clocks of the organisation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -140,6 +178,23 @@ mod tests {
         assert_eq!(serde_json::from_str::<Preferences>(&stored).unwrap(), wishes);
         assert_eq!(serde_json::from_str::<Preferences>("{}").unwrap(), Preferences::default());
         assert!(serde_json::from_str::<Preferences>(r#"{"channels":{"weather":[]}}"#).is_err());
+    }
+
+    #[test]
+    fn who_wants_no_more_emails_keeps_every_other_wish() {
+        let wishes: Preferences = serde_json::from_str(
+            r#"{"channels":{"attendance.late":["email","push"],"session.summary":["push"]},"language":"de"}"#,
+        )
+        .unwrap();
+        let after = wishes.clone().without_emails(&[Topic::Late, Topic::Absent].into());
+        let left = |topic| after.channels.get(&topic).cloned();
+        assert_eq!(left(Topic::Late), Some([Channel::Push].into()));
+        assert_eq!(left(Topic::Absent), Some(BTreeSet::new()), "it would be told by e-mail");
+        assert_eq!(
+            (left(Topic::SessionSummary), after.language),
+            (Some([Channel::Push].into()), wishes.language)
+        );
+        assert_eq!(after.clone().without_emails(&[Topic::Late].into()), after, "once is as good as twice");
     }
 
     #[test]

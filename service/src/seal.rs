@@ -5,6 +5,7 @@
 //! data, so that a sealed secret is of no use in another row. Without a key they lie open, and say so by their first byte.
 
 use crate::{clock::Entropy, config::Secret};
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use std::{fmt, sync::Arc};
 
@@ -70,6 +71,25 @@ impl Sealer {
     }
 }
 
+impl Sealer {
+    /// Whether there is a key.
+    pub fn has_key(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// A ticket for one purpose, in letters that an address may have; nothing without a key.
+    pub fn ticket(&self, purpose: &[u8], content: &[u8], entropy: &Entropy) -> Option<String> {
+        self.has_key().then(|| BASE64_URL_SAFE_NO_PAD.encode(self.seal(purpose, content, entropy)))
+    }
+
+    /// What a ticket says; nothing of one that this key did not make for that purpose.
+    pub fn read_ticket(&self, purpose: &[u8], ticket: &str) -> Option<Vec<u8>> {
+        let sealed = BASE64_URL_SAFE_NO_PAD.decode(ticket).ok()?;
+        // What lies open was made by anybody.
+        sealed.starts_with(&[SEALED]).then(|| self.open(purpose, &sealed).ok())?
+    }
+}
+
 impl fmt::Debug for Sealer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Sealer")
@@ -112,5 +132,24 @@ mod tests {
         for bytes in [&[][..], &[7, 1, 2], &[SEALED, 1, 2]] {
             assert_eq!(sealer("one").open(b"webhook", bytes), Err(OpenError::Damaged), "{bytes:?}");
         }
+    }
+
+    #[test]
+    fn a_ticket_is_read_with_its_key_and_purpose_and_is_of_nobody_else() {
+        let (entropy, ours) = (Entropy::seeded(1), sealer("one"));
+        let ticket = ours.ticket(b"unsubscribe", b"guardian 7", &entropy).unwrap();
+        assert_eq!(ours.read_ticket(b"unsubscribe", &ticket).unwrap(), b"guardian 7");
+        assert_eq!(ours.read_ticket(b"another", &ticket), None);
+        assert_eq!(sealer("two").read_ticket(b"unsubscribe", &ticket), None);
+        assert_eq!(sealer("").read_ticket(b"unsubscribe", &ticket), None);
+        for place in 0..ticket.len() {
+            let other = if ticket.as_bytes()[place] == b'A' { "B" } else { "A" };
+            let mut changed = ticket.clone();
+            changed.replace_range(place..=place, other);
+            assert_eq!(ours.read_ticket(b"unsubscribe", &changed), None, "{place}");
+        }
+        assert_eq!(sealer("").ticket(b"unsubscribe", b"guardian 7", &entropy), None);
+        let open = BASE64_URL_SAFE_NO_PAD.encode(sealer("").seal(b"unsubscribe", b"guardian 7", &entropy));
+        assert_eq!(ours.read_ticket(b"unsubscribe", &open), None, "anybody can make it");
     }
 }

@@ -128,6 +128,20 @@ pub async fn lock(
     row.fetch_optional(conn).await?.map(Guardian::try_from).transpose()
 }
 
+/// A guardian of any student, held so that they stay as they are.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn lock_by_id(conn: &mut PgConnection, id: GuardianId) -> Result<Option<Guardian>, StoreError> {
+    let row = sqlx::query_as!(
+        Row,
+        "SELECT id, student_id, full_name, email, language, topics, created_at, updated_at
+         FROM guardians WHERE id = $1 FOR UPDATE",
+        id.0
+    );
+    row.fetch_optional(conn).await?.map(Guardian::try_from).transpose()
+}
+
 /// Puts the guardian of that id as given.
 ///
 /// # Errors

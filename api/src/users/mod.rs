@@ -10,6 +10,7 @@ mod one;
 mod own;
 mod profile;
 mod restore;
+mod unsubscribe;
 
 pub(crate) use list::usable;
 
@@ -36,6 +37,7 @@ pub(crate) fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(list::list_users, create::create_user))
         .routes(routes!(profile::get_profile, profile::update_profile))
         .routes(routes!(notifications::get_notifications, notifications::set_notifications))
+        .routes(routes!(unsubscribe::ask_to_unsubscribe, unsubscribe::unsubscribe))
         .routes(caching::of_classes(routes!(own::list_own_classes)))
         .routes(caching::of_enrolments(routes!(own::list_own_enrolments)))
         .routes(routes!(import::import_users))

@@ -2,15 +2,19 @@
 
 use crate::{
     audit::{Act, Audit},
+    error::ApiError,
     extract::{Body, Caller},
     reply::Reply,
     state::Api,
 };
 use axum::extract::State;
 use garde::Validate;
-use rollcall_schemas::notification::{Channel, Digest, Language, Preferences, QuietHours, Topic};
+use rollcall_schemas::{
+    id::UserId,
+    notification::{Channel, Digest, Language, Preferences, QuietHours, Topic},
+};
 use rollcall_service::http::{Success, SuccessEnvelope};
-use rollcall_store::preferences;
+use rollcall_store::{PgConnection, preferences};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use utoipa::ToSchema;
@@ -93,10 +97,29 @@ pub(crate) async fn set_notifications(
     let mut tx = api.begin().await?;
     let before = preferences::of_user(&mut tx, caller.id()).await?;
     preferences::set(&mut tx, caller.id(), &notifications, api.clock().now()).await?;
-    let act = Act::of("notifications.set", caller.id()).before(&before).after(&notifications);
-    audit.record(&mut tx, act).await?;
+    audit.record(&mut tx, was_set(caller.id(), &before, &notifications)).await?;
     api.commit(tx, vec![]).await?;
     Ok(Success::ok(NotificationsData { notifications }))
+}
+
+/// Changes how somebody wishes to be told. Nothing is done, and nothing given, where that is no change.
+pub(super) async fn change(
+    api: &Api,
+    tx: &mut PgConnection,
+    user: UserId,
+    to: impl FnOnce(Preferences) -> Preferences,
+) -> Result<Option<Act>, ApiError> {
+    let before = preferences::of_user(tx, user).await?;
+    let after = to(before.clone());
+    if after == before {
+        return Ok(None);
+    }
+    preferences::set(tx, user, &after, api.clock().now()).await?;
+    Ok(Some(was_set(user, &before, &after)))
+}
+
+fn was_set(user: UserId, before: &Preferences, after: &Preferences) -> Act {
+    Act::of("notifications.set", user).before(before).after(after)
 }
 
 #[cfg(test)]

@@ -59,6 +59,9 @@ pub struct SmtpConfig {
     pub from: String,
     /// An address that takes wishes to be told no more; it is named in the header `List-Unsubscribe`.
     pub unsubscribe: Option<String>,
+    /// Where browsers and mail programs find this deployment, such as `https://rollcall.school.example`: whoever reads an
+    /// e-mail can then unsubscribe with one click (RFC 8058). It needs `database.sealing_key`. Empty for no such thing.
+    pub public_url: String,
     /// How long the server may take, in milliseconds.
     pub timeout_ms: u64,
 }
@@ -74,6 +77,7 @@ impl Default for SmtpConfig {
             password: Secret::default(),
             from: String::new(),
             unsubscribe: None,
+            public_url: String::new(),
             timeout_ms: 20_000,
         }
     }
@@ -116,6 +120,8 @@ pub struct WebhookConfig {
     /// Networks that are not of the internet and may be sent to all the same, and without TLS: `["10.1.0.0/16"]`.
     #[schemars(with = "Vec<String>")]
     pub private_networks: Vec<IpNet>,
+    /// A file with certificates (PEM) that are trusted beside those of the system.
+    pub ca_file: Option<PathBuf>,
     /// How long a receiver may take, in milliseconds.
     pub timeout_ms: u64,
     /// A webhook that has failed for so long is sent to no more, in hours.
@@ -124,7 +130,7 @@ pub struct WebhookConfig {
 
 impl Default for WebhookConfig {
     fn default() -> Self {
-        Self { private_networks: Vec::new(), timeout_ms: 15_000, disable_after_hours: 120 }
+        Self { private_networks: Vec::new(), ca_file: None, timeout_ms: 15_000, disable_after_hours: 120 }
     }
 }
 

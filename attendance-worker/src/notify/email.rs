@@ -3,7 +3,8 @@
 use super::{
     channel::{Channel, Failure, Receipt},
     config::{EmailSecurity, SmtpConfig},
-    letter::{Letter, Writer},
+    letter::{Letter, Writer, topics},
+    unsubscribe::Unsubscribe,
 };
 use crate::Deps;
 use chrono::{DateTime, Utc};
@@ -30,7 +31,7 @@ pub(super) struct EmailChannel {
     deps: Deps,
     server: AsyncSmtpTransport<Tokio1Executor>,
     from: Mailbox,
-    unsubscribe: Option<String>,
+    unsubscribe: Unsubscribe,
     writer: Arc<Writer>,
 }
 
@@ -51,14 +52,17 @@ impl EmailChannel {
             deps: deps.clone(),
             server: server(config)?,
             from,
-            unsubscribe: config.unsubscribe.clone(),
+            unsubscribe: Unsubscribe::new(&deps.sealer, &deps.entropy, config)?,
             writer,
         }))
     }
 
     async fn mail(&self, delivery: &Leased) -> Result<Receipt, Failure> {
         let letter = self.writer.write(delivery).await?;
-        let message = self.message(delivery.id, &letter, self.deps.clock.now())?;
+        let mut message = self.message(delivery.id, &letter, self.deps.clock.now())?;
+        for (name, value) in self.unsubscribe.headers(delivery.recipient, topics(delivery)) {
+            insert(&mut message, name, value);
+        }
         let answer = self.server.send(message).await.map_err(|error| failed(&error))?;
         Ok(Receipt { code: answer.code().to_string().parse().ok() })
     }
@@ -80,10 +84,6 @@ impl EmailChannel {
         // Nobody's absence answers it (RFC 3834).
         insert(&mut message, "Auto-Submitted", "auto-generated".to_owned());
         insert(&mut message, "Content-Language", letter.language.to_string());
-        if let Some(address) = &self.unsubscribe {
-            let wish = format!("<mailto:{address}?subject=unsubscribe%20{}>", letter.recipient.id());
-            insert(&mut message, "List-Unsubscribe", wish);
-        }
         Ok(message)
     }
 }

@@ -8,7 +8,7 @@ use minijinja::{Environment, Value as TemplateValue, context};
 use rollcall_schemas::{
     fact::{Fact, FactEvent},
     id::{UserId, WebhookId},
-    notification::Language,
+    notification::{Language, Topic},
 };
 use rollcall_store::{
     PgConnection, StoreError,
@@ -16,6 +16,7 @@ use rollcall_store::{
     deliveries::{Leased, Recipient},
 };
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// The topic of a delivery that holds several.
 pub(super) const DIGEST: &str = "digest";
@@ -41,7 +42,6 @@ pub(super) struct Told {
 /// A notification, ready to be read.
 #[derive(Clone)]
 pub(super) struct Letter {
-    pub(super) recipient: Recipient,
     pub(super) to: Address,
     pub(super) language: Language,
     pub(super) subject: String,
@@ -85,6 +85,12 @@ impl Writer {
                 Failure::never("it cannot be written")
             })
     }
+}
+
+/// What a delivery tells of; nothing of what cannot be read.
+pub(super) fn topics(delivery: &Leased) -> BTreeSet<Topic> {
+    let told = contents(delivery).unwrap_or_default();
+    told.iter().filter_map(|told| Topic::parse(&told.topic)).collect()
 }
 
 fn contents(delivery: &Leased) -> Result<Vec<Told>, serde_json::Error> {
@@ -139,8 +145,7 @@ impl Page<'_> {
             sentences => sentences,
         };
         let (text, html) = (render("mail.txt", &whole)?, render("mail.html", &whole)?);
-        let Self { recipient, to, .. } = self;
-        Ok(Letter { recipient, to, language, subject: one_line(&subject), sentences, text, html })
+        Ok(Letter { to: self.to, language, subject: one_line(&subject), sentences, text, html })
     }
 
     fn context(&self, told: &Told, names: &Names, language: Language) -> TemplateValue {

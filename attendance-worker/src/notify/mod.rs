@@ -8,7 +8,7 @@
 //! | `gather` | makes digests of what was gathered |
 //! | `request`, `replay` | pings of webhooks, and what is sent to them again |
 //! | `channel` | the ways there are: `email`, `push`, `webhook` |
-//! | `letter` | what people read |
+//! | `letter`, `unsubscribe` | what people read, and how they get no more of it |
 //! | `reach`, `http` | where may be sent to, and how |
 //!
 //! Something is sent at least once: after a crash in the middle the receiver may get it again, under the same id
@@ -27,6 +27,7 @@ mod replay;
 mod request;
 mod send;
 mod tell;
+mod unsubscribe;
 mod webhook;
 
 pub use config::{EmailSecurity, NotifyConfig, PushConfig, SmtpConfig, WebhookConfig};
@@ -104,7 +105,7 @@ pub(crate) fn start(
 
 fn channels(deps: &Deps, config: &NotifyConfig) -> Result<Channels, String> {
     let writer = Arc::new(Writer::new(deps));
-    let webhooks = webhook::WebhookChannel::new(deps, &config.webhooks).map_err(|error| error.to_string())?;
+    let webhooks = webhook::WebhookChannel::new(deps, &config.webhooks)?;
     let mut channels: Channels = BTreeMap::new();
     channels.insert(notification::Channel::Webhook, Box::new(webhooks));
     if let Some(email) = email::EmailChannel::new(deps, &config.smtp, writer.clone())? {

@@ -11,13 +11,14 @@ use crate::Deps;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
-use reqwest::{Client, Url, header::CONTENT_TYPE};
+use reqwest::{Certificate, Client, Url, header::CONTENT_TYPE};
 use ring::hmac;
 use rollcall_store::{
     deliveries::{Leased, Recipient},
     webhooks::{self, Webhook},
 };
 use serde_json::{Map, Value, json};
+use std::fs;
 
 /// Sends to webhooks.
 pub(super) struct WebhookChannel {
@@ -35,17 +36,27 @@ struct Target {
 }
 
 impl Target {
-    fn new(config: &WebhookConfig, is_tls: bool) -> Result<Self, reqwest::Error> {
+    fn new(config: &WebhookConfig, is_tls: bool) -> Result<Self, String> {
         let reach = Reach::new(&config.private_networks, is_tls);
-        let client = http::client(config.timeout()).dns_resolver(reach.clone()).build()?;
-        Ok(Self { reach, client })
+        let client = http::client(config.timeout()).dns_resolver(reach.clone());
+        let client = client.tls_certs_merge(own_certificates(config)?).build();
+        Ok(Self { reach, client: client.map_err(|error| error.to_string())? })
     }
+}
+
+/// What is trusted beside the certificates of the system.
+fn own_certificates(config: &WebhookConfig) -> Result<Vec<Certificate>, String> {
+    let Some(file) = &config.ca_file else { return Ok(Vec::new()) };
+    let found = fs::read(file).ok().and_then(|pem| Certificate::from_pem_bundle(&pem).ok());
+    found.filter(|found| !found.is_empty()).ok_or_else(|| {
+        format!("`attendance.notify.webhooks.ca_file`: {} holds no certificates", file.display())
+    })
 }
 
 impl WebhookChannel {
     /// # Errors
-    /// When the system's certificates cannot be used.
-    pub(super) fn new(deps: &Deps, config: &WebhookConfig) -> Result<Self, reqwest::Error> {
+    /// What is wrong with the settings, or with the system's certificates.
+    pub(super) fn new(deps: &Deps, config: &WebhookConfig) -> Result<Self, String> {
         let (tls, open) = (Target::new(config, true)?, Target::new(config, false)?);
         Ok(Self { deps: deps.clone(), tls, open })
     }

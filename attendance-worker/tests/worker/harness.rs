@@ -51,6 +51,7 @@ pub(crate) struct School {
     pub(crate) pool: Pool<Postgres>,
     pub(crate) clock: Clock,
     pub(crate) entropy: Entropy,
+    pub(crate) sealer: Sealer,
     pub(crate) teacher: UserId,
     pub(crate) class: ClassId,
     pub(crate) students: Vec<UserId>,
@@ -86,6 +87,7 @@ impl School {
             outsider: entropy.uuid_v4().into(),
             camera: entropy.uuid_v4().into(),
             entropy,
+            sealer: Sealer::default(),
         };
         school.found().await?;
         Ok(school)
@@ -154,7 +156,7 @@ impl School {
             pool: self.pool.clone(),
             clock: self.clock.clone(),
             entropy: self.entropy.clone(),
-            sealer: Sealer::default(),
+            sealer: self.sealer.clone(),
         };
         rollcall_attendance_worker::run(config, &deps, &lifecycle).expect("settings that can be used");
         lifecycle

@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 /// What may be called by anybody.
-const PUBLIC: [&str; 13] = [
+const PUBLIC: [&str; 14] = [
     "/api/v1/auth/login",
     "/api/v1/auth/logout",
     "/api/v1/auth/oidc",
@@ -22,6 +22,7 @@ const PUBLIC: [&str; 13] = [
     "/api/v1/auth/oidc/{provider}/start",
     "/api/v1/auth/refresh",
     "/api/v1/auth/register",
+    "/api/v1/notifications/unsubscribe",
     "/api/v1/status",
     "/api/v1/timetable.ics",
     "/.well-known/jwks.json",

@@ -11,6 +11,7 @@ use http::{Method, StatusCode};
 use rollcall_schemas::{
     access::{Audited, Rule},
     id::{AttendanceId, CameraId, PhotoId},
+    notification::{Reader, Topic},
     outcome::{Answer, OutcomeResult, PhotoAnswer},
     request::PhotoMeta,
     subject::RequestKind,
@@ -85,6 +86,7 @@ async fn examples(test: &TestApi) -> Vec<Example> {
     let (used, ended) = (tokens().await, tokens().await);
     let new_user = |email: &str| json!({ "email": email, "fullName": "Neo", "role": "teacher" });
     let new_student = json!({ "email": "stu@school.example", "fullName": "Stu" });
+    let unsubscribe = test.ticket(Reader::User(student), &[Topic::Late]);
     let example = |rule: (&'static str, &'static str), client: &Client, ids: &[&dyn ToString], body| {
         let mut ids = ids.iter();
         let tokens = rule.1.split('/').map(|token| {
@@ -109,6 +111,10 @@ async fn examples(test: &TestApi) -> Vec<Example> {
             &[],
             json!({ "currentPassword": PASSWORD, "newPassword": "Another-horse-2" }),
         ),
+        Example {
+            path: unsubscribe,
+            ..example(("POST", "/api/v1/notifications/unsubscribe"), &nobody, &[], json!({}))
+        },
         example(("POST", "/api/v1/users"), &admin, &[], new_user("neo@school.example")),
         example(("PUT", "/api/v1/users/profile"), &teacher, &[], json!({ "fullName": "Tom T" })),
         example(("PUT", "/api/v1/users/{id}"), &admin, &[&school.operator], json!({ "fullName": "O" })),

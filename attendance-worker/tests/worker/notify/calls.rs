@@ -167,6 +167,31 @@ async fn networks_that_are_not_of_the_internet_are_not_sent_to() -> Result<()> {
 }
 
 #[tokio::test]
+async fn under_tls_only_a_receiver_that_is_vouched_for_is_spoken_to() -> Result<()> {
+    let school = School::open(1).await?;
+    let (receiver, certificate) = Receiver::start_under_tls().await?;
+    let webhook = school.webhook(format!("https://{}/hook", receiver.address), &["session.started"]).await?;
+    let worker = school.notify(webhooks_only());
+    school.lesson().await?;
+    let delivery = school.stands(&webhook, "waiting", 1).await;
+    assert_eq!(delivery.log[0]["failure"], "the receiver cannot be connected to");
+    assert_eq!(receiver.arrived().len(), 0);
+    worker.stop(SOON).await?;
+
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("ca.pem");
+    std::fs::write(&file, certificate)?;
+    let mut config = webhooks_only();
+    config.webhooks.ca_file = Some(file);
+    school.clock.advance(TimeDelta::seconds(6));
+    let worker = school.notify(config);
+    let [arrived] = receiver.after(1).await.try_into().unwrap();
+    assert_eq!(arrived.event(), "session.started");
+    school.stands(&webhook, "delivered", 2).await;
+    Ok(worker.stop(SOON).await?)
+}
+
+#[tokio::test]
 async fn a_webhook_that_fails_for_long_is_given_up_and_administrators_see_it() -> Result<()> {
     let school = School::open(1).await?;
     let receiver = Receiver::start(std::iter::repeat_n(StatusCode::BAD_GATEWAY, 3)).await?;

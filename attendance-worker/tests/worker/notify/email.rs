@@ -6,10 +6,13 @@ use anyhow::{Context, Result};
 use chrono::TimeDelta;
 use rollcall_attendance_worker::{NotifyConfig, SmtpConfig, consumer};
 use rollcall_schemas::{
-    notification::{Digest, Every, Preferences, QuietHours, Topic, Weekday},
+    notification::{
+        Digest, Every, Preferences, QuietHours, Reader, Topic, UNSUBSCRIBE_PATH, UNSUBSCRIBE_PURPOSE,
+        Unsubscription, Weekday,
+    },
     subject::Stream,
 };
-use rollcall_service::config::Secret;
+use rollcall_service::{config::Secret, seal::Sealer};
 use rollcall_store::preferences;
 use serde_json::{Value, json};
 use std::process::Stdio;
@@ -110,6 +113,42 @@ async fn guardians_get_an_email_that_a_mail_server_understands() -> Result<()> {
     let next = server.next().await?;
     assert_ne!(next["headers"]["message-id"], headers["message-id"]);
     assert!(next["parts"]["text/plain"].as_str().unwrap().contains("11:00 Uhr"), "{next}");
+    Ok(worker.stop(SOON).await?)
+}
+
+#[tokio::test]
+async fn whoever_reads_an_email_unsubscribes_with_one_click() -> Result<()> {
+    let sealer = Sealer::new(&Secret::new("a sealing key of the test"));
+    let school = School { sealer: sealer.clone(), ..School::open(1).await? };
+    let mut server = MailServer::start().await?;
+    let guardian = school.guardian("robin@home.example", &[Topic::Absent]).await?;
+    let smtp = SmtpConfig { public_url: "https://rollcall.school.example".into(), ..server.config.clone() };
+    let worker = school.notify(NotifyConfig { smtp, ..NotifyConfig::default() });
+    school.missed_lesson().await?;
+    // The student, the guardian and the teacher.
+    let mut wishes = Vec::new();
+    for _ in 0..3 {
+        let mail = server.next().await?;
+        let headers = &mail["headers"];
+        assert_eq!(headers["list-unsubscribe-post"], "List-Unsubscribe=One-Click");
+        let ways = headers["list-unsubscribe"].as_str().context("a way")?;
+        let (click, letter) = ways.split_once(", ").context("two ways")?;
+        let begins = format!("<https://rollcall.school.example{UNSUBSCRIBE_PATH}?token=");
+        let ticket =
+            click.strip_prefix(&begins).and_then(|rest| rest.strip_suffix('>')).context("a ticket")?;
+        let content = sealer.read_ticket(UNSUBSCRIBE_PURPOSE, ticket).context("one of ours")?;
+        wishes.push(serde_json::from_slice::<Unsubscription>(&content)?);
+        assert!(letter.starts_with("<mailto:no-more@school.example?subject=unsubscribe"), "{letter}");
+    }
+    let [student, teacher] = [school.students[0], school.teacher].map(Reader::User);
+    for (reader, topic) in [
+        (Reader::Guardian(guardian.id), Topic::Absent),
+        (student, Topic::Absent),
+        (teacher, Topic::SessionSummary),
+    ] {
+        let wish = Unsubscription { reader, topics: [topic].into() };
+        assert!(wishes.contains(&wish), "{wishes:?}");
+    }
     Ok(worker.stop(SOON).await?)
 }
 

@@ -9,11 +9,15 @@ use axum::{
     http::{HeaderMap, StatusCode, header::LOCATION},
     response::IntoResponse,
     routing::post,
+    serve::Listener,
 };
 use parking_lot::Mutex;
 use rollcall_test_support::eventually;
+use rustls::{ServerConfig, pki_types::PrivatePkcs8KeyDer};
 use serde_json::Value;
-use std::{collections::VecDeque, net::SocketAddr, sync::Arc};
+use std::{collections::VecDeque, io, net::SocketAddr, sync::Arc};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 /// What arrived at a webhook.
 #[derive(Clone, Debug)]
@@ -52,14 +56,26 @@ impl Receiver {
     pub(super) async fn start(answers: impl IntoIterator<Item = StatusCode>) -> Result<Self> {
         let inbox = Inbox::default();
         inbox.answers.lock().extend(answers);
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
-        let router = Router::new()
-            .route("/hook", post(take))
-            .route("/silent", post(std::future::pending::<()>))
-            .with_state(inbox.clone());
+        let router = routes(inbox.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
         Ok(Self { address, inbox })
+    }
+
+    /// The same under TLS, with its certificate, which nobody vouches for.
+    pub(super) async fn start_under_tls() -> Result<(Self, String)> {
+        let rcgen::CertifiedKey { cert, signing_key } =
+            rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()])?;
+        let key = PrivatePkcs8KeyDer::from(signing_key.serialize_der()).into();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+        let config = config.with_no_client_auth().with_single_cert(vec![cert.der().clone()], key)?;
+        let tcp = TcpListener::bind("127.0.0.1:0").await?;
+        let (address, inbox) = (tcp.local_addr()?, Inbox::default());
+        let (listener, router) = (Tls { tcp, acceptor: Arc::new(config).into() }, routes(inbox.clone()));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        Ok((Self { address, inbox }, cert.pem()))
     }
 
     pub(super) fn arrived(&self) -> Vec<Arrived> {
@@ -73,6 +89,37 @@ impl Receiver {
         })
         .await
     }
+}
+
+/// Accepts whoever shakes hands.
+struct Tls {
+    tcp: TcpListener,
+    acceptor: TlsAcceptor,
+}
+
+impl Listener for Tls {
+    type Io = TlsStream<TcpStream>;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, SocketAddr) {
+        loop {
+            let (stream, peer) = self.tcp.accept().await.expect("the socket is open");
+            if let Ok(stream) = self.acceptor.accept(stream).await {
+                return (stream, peer);
+            }
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.tcp.local_addr()
+    }
+}
+
+fn routes(inbox: Inbox) -> Router {
+    Router::new()
+        .route("/hook", post(take))
+        .route("/silent", post(std::future::pending::<()>))
+        .with_state(inbox)
 }
 
 async fn take(State(inbox): State<Inbox>, headers: HeaderMap, body: Bytes) -> impl IntoResponse {
