@@ -94,6 +94,31 @@ fn every_topic_is_written_in_every_language_to_oneself_and_to_others() {
 }
 
 #[test]
+fn a_record_taken_back_and_a_scan_in_doubt_have_words_of_their_own() {
+    let withdrawn = FactEvent::AttendanceWithdrawn {
+        attendance_id: AttendanceId(Uuid::nil()),
+        student_id: STUDENT,
+        from: AttendanceStatus::Absent,
+    };
+    let scan = FactEvent::ReviewOpened {
+        review_id: ReviewId(Uuid::nil()),
+        sighting_id: None,
+        face_index: None,
+        candidates: vec![STUDENT],
+    };
+    let mut lines = Vec::new();
+    for language in Language::ALL {
+        for (topic, event) in [(Topic::Corrected, &withdrawn), (Topic::ReviewOpened, &scan)] {
+            let like = told(topic);
+            let told = Told { fact: Fact { event: event.clone(), ..like.fact }, ..like };
+            let letter = letter(GUARDIAN, *language, topic.as_str(), &[(&told, names("Anna"))]);
+            lines.push(format!("{} | {}", letter.subject, letter.sentences.join(" ")));
+        }
+    }
+    insta::assert_snapshot!(lines.join("\n"));
+}
+
+#[test]
 fn a_mail_is_text_and_html_and_a_digest_is_a_list() {
     let (absent, late) = (told(Topic::Absent), told(Topic::Late));
     let one = letter(GUARDIAN, Language::German, "attendance.absent", &[(&absent, names("Anna"))]);

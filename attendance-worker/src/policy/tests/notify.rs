@@ -57,6 +57,11 @@ fn each_fact_concerns_whom_it_concerns() {
     let at = utc("2026-03-02T09:00:00Z");
     let family = Circle::Family(STUDENT);
     let ended = FactEvent::SessionEnded { ended_at: at, present: 1, late: 0, absent: 1, excused: 0 };
+    let withdrawn = FactEvent::AttendanceWithdrawn {
+        attendance_id: AttendanceId(Uuid::from_u128(5)),
+        student_id: STUDENT,
+        from: Absent,
+    };
     let review = FactEvent::ReviewOpened {
         review_id: ReviewId(Uuid::nil()),
         sighting_id: Some(SightingId(Uuid::nil())),
@@ -73,6 +78,7 @@ fn each_fact_concerns_whom_it_concerns() {
         (corrected(Absent, Present), Some((Topic::Corrected, family))),
         (corrected(Present, Excused), Some((Topic::Corrected, family))),
         (corrected(Late, Late), None),
+        (fact(withdrawn), Some((Topic::Corrected, family))),
         (fact(ended.clone()), Some((Topic::SessionSummary, Circle::Teacher(CLASS)))),
         (Fact { scope: Scope::default(), ..fact(ended) }, None),
         (fact(review), Some((Topic::ReviewOpened, Circle::Teacher(CLASS)))),
