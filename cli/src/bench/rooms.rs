@@ -69,7 +69,8 @@ pub async fn run(scope: Scope, config: &Config, report: &mut Report) -> anyhow::
             let committed = committed.get(&student).context("an event without a record")?;
             last.record(Duration::from_micros((at - committed).max(0).unsigned_abs()));
         }
-        let connected = Figure::new(NAME, "Socket.IO: watchers of one room", crowd.connected as f64, "");
+        let connected =
+            Figure::new(NAME, "Socket.IO: watchers of one room", crowd.connected as f64, "clients");
         report.add(connected.note(format!("of {watchers}, in {PROCESSES} processes")));
         let connecting =
             Figure::new(NAME, "Socket.IO: until all of them watch", crowd.took.as_secs_f64(), "s");
