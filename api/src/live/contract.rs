@@ -3,7 +3,6 @@
 
 use super::commands::{JoinClass, JoinSession, Joined, LeaveClass, LeaveSession, Left};
 use crate::events::{AttendanceMarked, InRoom, Missed, QrUpdated, SessionEnded, SessionStarted};
-use rollcall_schemas::fact::FactEvent;
 use rollcall_service::http::{ErrorEnvelope, SuccessEnvelope};
 use schemars::{JsonSchema, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
@@ -65,7 +64,7 @@ fn in_the_log() -> Value {
     let place = schema::<InRoom<Nothing>>();
     let mut told = json!({ "allOf": [{ "$ref": "./fact.json" }, place] });
     told["title"] = json!("Fact");
-    told["description"] = json!(format!("One of {}.", FactEvent::NAMES.join(", ")));
+    told["description"] = json!("A fact as it is in the log, under the name of its type.");
     told
 }
 
