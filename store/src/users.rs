@@ -323,6 +323,18 @@ pub async fn password_hash(conn: &mut PgConnection, id: UserId) -> Result<Option
     Ok(hash.fetch_optional(conn).await?.flatten())
 }
 
+/// The hash of a person's password, which stays what it is until the transaction ends; so does the person.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn hold_password_hash(conn: &mut PgConnection, id: UserId) -> Result<Option<String>, StoreError> {
+    let hash = sqlx::query_scalar!(
+        "SELECT password_hash FROM users WHERE id = $1 AND deleted_at IS NULL FOR SHARE",
+        id.0
+    );
+    Ok(hash.fetch_optional(conn).await?.flatten())
+}
+
 /// Notes whether somebody we trust said that the address is this person's.
 ///
 /// # Errors

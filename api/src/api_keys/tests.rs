@@ -1,4 +1,4 @@
-use crate::testing::{SOON, TestApi};
+use crate::testing::{PASSWORD, SOON, TestApi};
 use chrono::{TimeDelta, Timelike};
 use rollcall_bus::Message;
 use rollcall_schemas::{
@@ -41,7 +41,20 @@ async fn an_integration_does_what_its_scopes_say_and_no_more() {
 
     let person =
         |role: &str| json!({ "email": format!("{role}9@school.example"), "fullName": "New", "role": role });
-    timetable.post("/api/v1/users", &person("teacher")).await.data();
+    let teacher = timetable.post("/api/v1/users", &person("teacher")).await.data()["user"]["id"].clone();
+    // With the password of a teacher it would be one.
+    let path = format!("/api/v1/users/{}", teacher.as_str().unwrap());
+    let password = json!({ "password": PASSWORD });
+    timetable.put(&path, &password).await.refused(403, "AUTH_UNAUTHORIZED");
+    let student =
+        json!({ "email": "s8@school.example", "fullName": "New", "role": "student", "password": PASSWORD });
+    let student = timetable.post("/api/v1/users", &student).await.data()["user"]["id"].clone();
+    let path = format!("/api/v1/users/{}", student.as_str().unwrap());
+    timetable.put(&path, &json!({ "role": "teacher" })).await.refused(403, "AUTH_UNAUTHORIZED");
+    let mut other = person("teacher");
+    other["email"] = json!("t10@school.example");
+    other["password"] = json!(PASSWORD);
+    timetable.post("/api/v1/users", &other).await.refused(403, "AUTH_UNAUTHORIZED");
     let student = json!({ "email": "s9@school.example", "fullName": "New" });
     timetable.post("/api/v1/students", &student).await.data();
     timetable.post("/api/v1/users", &person("admin")).await.refused(403, "AUTH_UNAUTHORIZED");

@@ -1,6 +1,7 @@
 //! The audit as one long answer: read page by page, written as it is read, never whole in memory.
 
 use super::line::{AuditLine, COLUMNS};
+use crate::reports::spreadsheet::csv_writer;
 use futures::{Stream, StreamExt, TryStreamExt, stream};
 use rollcall_store::{
     Pool, Postgres, StoreError,
@@ -83,8 +84,7 @@ fn part(lines: Vec<Recorded>, format: ExportFormat, is_first: bool) -> Result<St
     let lines = lines.into_iter().map(AuditLine::try_from).collect::<Result<Vec<_>, _>>()?;
     match format {
         ExportFormat::Csv => {
-            let mut writer =
-                csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
+            let mut writer = csv_writer();
             for line in lines {
                 writer.write_record(line.cells())?;
             }

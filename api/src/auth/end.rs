@@ -52,16 +52,17 @@ pub(super) async fn end_others(
     Ok(ended.into_iter().map(|id| OutboxMessage::feed(&ended_entry(api, id, now))).collect())
 }
 
-/// Ends every sign-in of a person: they lost their role, their password or their account.
+/// Ends every sign-in of a person: they lost their role, their password or their account. Each is told by itself, too: a
+/// token that another process issues at this moment, by its own clock, may be younger than the revocation.
 pub(crate) async fn end_everywhere(
     api: &Api,
     tx: &mut PgConnection,
     user_id: UserId,
-) -> Result<OutboxMessage, StoreError> {
-    let now = api.clock().now();
-    sign_ins::end_all(tx, user_id, None, now).await?;
-    let fact = AuthFact::Revocation { user_id, issued_before: now };
-    Ok(OutboxMessage::feed(&AuthEntry { revision: api.revision_now(), fact }))
+) -> Result<Vec<OutboxMessage>, StoreError> {
+    let mut messages = end_others(api, tx, user_id, None).await?;
+    let fact = AuthFact::Revocation { user_id, issued_before: api.clock().now() };
+    messages.push(OutboxMessage::feed(&AuthEntry { revision: api.revision_now(), fact }));
+    Ok(messages)
 }
 
 /// Waits until this very process refuses the tokens of a sign-in that was ended.

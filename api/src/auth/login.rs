@@ -13,9 +13,12 @@ use crate::{
 use axum::extract::State;
 use axum_extra::extract::CookieJar;
 use garde::Validate;
-use rollcall_schemas::code::Code;
+use rollcall_schemas::{code::Code, id::UserId};
 use rollcall_service::http::{ErrorEnvelope, Problem, Success, SuccessEnvelope};
-use rollcall_store::users::{self, User};
+use rollcall_store::{
+    PgConnection,
+    users::{self, User},
+};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -59,8 +62,9 @@ pub(crate) async fn login(
     Body(credentials): Body<Credentials>,
 ) -> Result<(CookieJar, Success<SignedIn>), ApiError> {
     let refresh_in = credentials.refresh_in;
-    let user = prove(&api, credentials, &jar).await?;
+    let proven = prove(&api, credentials, &jar).await?;
     let mut tx = api.begin().await?;
+    let user = hold(&mut tx, proven).await?;
     audit.by(user.id).record(&mut tx, Act::of("user.signed_in", user.id)).await?;
     let (jar, signed_in) = begin(&api, &mut tx, user, refresh_in, jar).await?;
     api.commit(tx, vec![]).await?;
@@ -68,8 +72,24 @@ pub(crate) async fn login(
     Ok((jar, Success::ok(signed_in)))
 }
 
-/// The user who has this address and this password. No connection is held while the password is hashed.
-async fn prove(api: &Api, credentials: Credentials, jar: &CookieJar) -> Result<User, ApiError> {
+/// Somebody whose password was right, with the hash that it was right for.
+struct Proven {
+    user: UserId,
+    password_hash: String,
+}
+
+/// The user as they are now, and stay while the sign-in begins: hashing takes long enough for the password to be changed
+/// meanwhile, or for the user to be deleted, and who did that ended the sign-ins that they found.
+async fn hold(tx: &mut PgConnection, proven: Proven) -> Result<User, ApiError> {
+    if users::hold_password_hash(tx, proven.user).await? != Some(proven.password_hash) {
+        count("refused");
+        return Err(wrong());
+    }
+    users::find(tx, proven.user).await?.ok_or_else(wrong)
+}
+
+/// Who has this address and this password. No connection is held while the password is hashed.
+async fn prove(api: &Api, credentials: Credentials, jar: &CookieJar) -> Result<Proven, ApiError> {
     let Credentials { email, password, .. } = credentials;
     let place = api.passwords().place()?;
     let (account, counter) = {
@@ -81,14 +101,15 @@ async fn prove(api: &Api, credentials: Credentials, jar: &CookieJar) -> Result<U
     let _turn = counter.turn(api.turns()).await;
     let counted = counter.count(api, &mut *api.connection().await?).await;
     counted.inspect_err(|_| count("locked"))?;
-    let hash = account.as_ref().and_then(|account| account.password_hash.clone());
+    let known = account.and_then(|account| Some((account.user.id, account.password_hash?)));
+    let hash = known.as_ref().map(|(_, hash)| hash.clone());
     let matches = api.passwords().verify(place, password, hash).await?;
-    let Some(account) = account.filter(|_| matches) else {
+    let Some((user, password_hash)) = known.filter(|_| matches) else {
         count("refused");
         return Err(wrong());
     };
     counter.clear(&mut *api.connection().await?).await?;
-    Ok(account.user)
+    Ok(Proven { user, password_hash })
 }
 
 fn wrong() -> ApiError {
@@ -101,6 +122,7 @@ fn count(result: &'static str) {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use crate::testing::{PASSWORD, TestApi};
     use futures::StreamExt;
     use rollcall_service::limits::LimitsConfig;
@@ -111,6 +133,27 @@ mod tests {
     async fn sign_in(test: &TestApi, email: &str, password: &str) -> Answer {
         let body = json!({ "email": email, "password": password });
         test.edge.client().post("/api/v1/auth/login", &body).await
+    }
+
+    #[tokio::test]
+    async fn a_password_that_changes_while_it_is_checked_is_wrong() {
+        let test = TestApi::start().await;
+        let credentials = || Credentials {
+            email: "admin@school.example".into(),
+            password: PASSWORD.into(),
+            refresh_in: RefreshIn::Body,
+        };
+        let jar = CookieJar::new();
+        let (kept, late) = (
+            prove(&test.api, credentials(), &jar).await.unwrap(),
+            prove(&test.api, credentials(), &jar).await.unwrap(),
+        );
+        let mut tx = test.api.begin().await.unwrap();
+        assert_eq!(hold(&mut tx, kept).await.unwrap().email, "admin@school.example");
+        drop(tx);
+        let change = json!({ "currentPassword": PASSWORD, "newPassword": "Another-horse-2" });
+        test.admin().put("/api/v1/auth/password", &change).await.data();
+        assert!(hold(&mut test.api.begin().await.unwrap(), late).await.is_err());
     }
 
     #[tokio::test]

@@ -28,7 +28,7 @@ pub(super) struct Watcher {
     greeting: Option<Bytes>,
     alive: Interval,
     stop: CancellationToken,
-    _watching: Watching,
+    watching: Watching,
 }
 
 /// What a watcher does next.
@@ -63,7 +63,7 @@ impl Watcher {
             greeting: Some(greeting.into()),
             alive,
             stop: api.events().stop().clone(),
-            _watching: watching,
+            watching,
         })
     }
 
@@ -100,11 +100,16 @@ impl Watcher {
     }
 
     async fn step(&mut self) -> Step {
+        let Self { watching, follower, .. } = self;
+        let follow = async {
+            watching.wait_for_turn(follower.is_behind()).await;
+            follower.next().await
+        };
         tokio::select! {
             biased;
             () = self.stop.cancelled() => Step::End,
             _ = self.alive.tick() => Step::KeepAlive,
-            next = self.follower.next() => Step::Follow(next),
+            next = follow => Step::Follow(next),
         }
     }
 }

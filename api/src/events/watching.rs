@@ -8,13 +8,24 @@ use std::{
     num::NonZeroU32,
     sync::Arc,
 };
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Streams of one user that read the log at a time. Each reads what it missed by itself, and anybody may ask for all there
+/// is, on every connection; the others wait for their turn.
+const CATCHING_UP: usize = 4;
 
 /// Everybody who watches this process, over whichever transport. Clones are the same.
 #[derive(Clone)]
 pub(crate) struct Watchers {
-    counts: Arc<Mutex<HashMap<UserId, u32>>>,
+    users: Arc<Mutex<HashMap<UserId, Connections>>>,
     /// How many connections one user may have.
     at_most: NonZeroU32,
+}
+
+/// The connections of one user.
+struct Connections {
+    count: u32,
+    catching_up: Arc<Semaphore>,
 }
 
 /// One connection that is counted for as long as this lives.
@@ -22,11 +33,24 @@ pub(crate) struct Watching {
     watchers: Watchers,
     user: UserId,
     transport: &'static str,
+    catching_up: Arc<Semaphore>,
+    turn: Option<OwnedSemaphorePermit>,
+}
+
+impl Watching {
+    /// Waits for a turn to read the log, if this connection is behind and has none, and gives it back when it is not.
+    pub(crate) async fn wait_for_turn(&mut self, is_behind: bool) {
+        if !is_behind {
+            self.turn = None;
+        } else if self.turn.is_none() {
+            self.turn = self.catching_up.clone().acquire_owned().await.ok();
+        }
+    }
 }
 
 impl Watchers {
     pub(crate) fn new(at_most: NonZeroU32) -> Self {
-        Self { counts: Arc::default(), at_most }
+        Self { users: Arc::default(), at_most }
     }
 
     /// Counts a connection of `user`.
@@ -34,24 +58,27 @@ impl Watchers {
     /// # Errors
     /// `429` when they have too many already.
     pub(crate) fn enter(&self, user: UserId, transport: &'static str) -> Result<Watching, Problem> {
-        let mut counts = self.counts.lock();
-        let count = counts.entry(user).or_default();
-        if *count >= self.at_most.get() {
+        let mut users = self.users.lock();
+        let connections = users
+            .entry(user)
+            .or_insert_with(|| Connections { count: 0, catching_up: Arc::new(Semaphore::new(CATCHING_UP)) });
+        if connections.count >= self.at_most.get() {
             let message = format!("{} connections of yours are watching already: close one", self.at_most);
             return Err(Problem::new(Code::RateLimited, message));
         }
-        *count += 1;
+        connections.count += 1;
         gauge(transport).increment(1);
-        Ok(Watching { watchers: self.clone(), user, transport })
+        let catching_up = connections.catching_up.clone();
+        Ok(Watching { watchers: self.clone(), user, transport, catching_up, turn: None })
     }
 }
 
 impl Drop for Watching {
     fn drop(&mut self) {
-        if let Entry::Occupied(mut count) = self.watchers.counts.lock().entry(self.user) {
-            *count.get_mut() -= 1;
-            if *count.get() == 0 {
-                count.remove();
+        if let Entry::Occupied(mut connections) = self.watchers.users.lock().entry(self.user) {
+            connections.get_mut().count -= 1;
+            if connections.get().count == 0 {
+                connections.remove();
             }
         }
         gauge(self.transport).decrement(1);
@@ -65,6 +92,7 @@ fn gauge(transport: &'static str) -> metrics::Gauge {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures::FutureExt;
     use uuid::Uuid;
 
     #[test]
@@ -78,6 +106,22 @@ mod tests {
         drop(first);
         let fourth = watchers.enter(one, "sse").unwrap();
         drop((second, third, fourth));
-        assert!(watchers.counts.lock().is_empty(), "who has gone is forgotten");
+        assert!(watchers.users.lock().is_empty(), "who has gone is forgotten");
+    }
+
+    #[tokio::test]
+    async fn of_one_user_so_many_read_the_log_at_a_time() {
+        let watchers = Watchers::new(NonZeroU32::new(10).unwrap());
+        let [one, other] = [1, 2].map(|number| UserId(Uuid::from_u128(number)));
+        let mut reading: Vec<_> = (0..CATCHING_UP).map(|_| watchers.enter(one, "sse").unwrap()).collect();
+        for watching in &mut reading {
+            watching.wait_for_turn(true).await;
+            watching.wait_for_turn(true).await;
+        }
+        let mut waiting = watchers.enter(one, "sse").unwrap();
+        assert!(waiting.wait_for_turn(true).now_or_never().is_none());
+        watchers.enter(other, "sse").unwrap().wait_for_turn(true).await;
+        reading[0].wait_for_turn(false).await;
+        waiting.wait_for_turn(true).await;
     }
 }

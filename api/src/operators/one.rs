@@ -82,7 +82,7 @@ pub(crate) async fn update_operator(
     if is_new_email {
         users::confirm_email(&mut tx, id, true).await?;
     }
-    let messages = if is_new_password { vec![end_everywhere(&api, &mut tx, id).await?] } else { vec![] };
+    let messages = if is_new_password { end_everywhere(&api, &mut tx, id).await? } else { vec![] };
     let operator = UserBody::from(find(&mut tx, id).await?);
     let act = Act::of("user.updated", id).before(&before).after(&operator);
     audit.record(&mut tx, act.with_new_password(is_new_password)).await?;
@@ -109,7 +109,7 @@ pub(crate) async fn delete_operator(
     let operator = UserBody::from(find(&mut tx, id).await?);
     users::delete(&mut tx, id, api.clock().now()).await?;
     audit.record(&mut tx, Act::of("user.deleted", id).before(&operator)).await?;
-    let ended = end_everywhere(&api, &mut tx, id).await?;
-    api.commit(tx, vec![ended]).await?;
+    let messages = end_everywhere(&api, &mut tx, id).await?;
+    api.commit(tx, messages).await?;
     Ok(Success::new(http::StatusCode::OK, "OPERATOR_DELETED", OperatorData { operator }))
 }

@@ -55,8 +55,17 @@ impl FileFormat {
     }
 }
 
+/// Writes lines whose texts are quoted, so that a spreadsheet divides them at commas only: where lists have semicolons, one
+/// within a text would begin another cell, and what follows could be a formula.
+pub(crate) fn csv_writer() -> csv::Writer<Vec<u8>> {
+    csv::WriterBuilder::new()
+        .terminator(csv::Terminator::CRLF)
+        .quote_style(csv::QuoteStyle::NonNumeric)
+        .from_writer(Vec::new())
+}
+
 fn csv(sheets: &[Sheet]) -> Result<Vec<u8>, csv::Error> {
-    let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
+    let mut writer = csv_writer();
     if let Some(sheet) = sheets.first() {
         writer.write_record(sheet.columns)?;
         for row in &sheet.rows {
@@ -129,7 +138,10 @@ mod tests {
     #[test]
     fn texts_are_guarded_and_numbers_are_numbers() {
         let text = String::from_utf8(csv(&[sheet()]).unwrap()).unwrap();
-        assert_eq!(text, "name,date,count,percentage\r\n'=cmd(),2026-03-01,-3,84.62\r\n");
+        assert_eq!(
+            text,
+            "\"name\",\"date\",\"count\",\"percentage\"\r\n\"'=cmd()\",\"2026-03-01\",-3,84.62\r\n"
+        );
     }
 
     #[test]

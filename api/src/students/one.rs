@@ -66,10 +66,13 @@ pub(crate) struct StudentChange {
 )]
 pub(crate) async fn update_student(
     State(api): State<Api>,
+    caller: Caller,
     audit: Audit,
     Path(id): Path<UserId>,
     Body(change): Body<StudentChange>,
 ) -> Reply<StudentData> {
+    // Before the password is hashed, which is much work.
+    find(&mut *api.connection().await?, id).await?;
     let password_hash = match change.password {
         Some(password) => Some(api.passwords().hash(password).await?),
         None => None,
@@ -86,9 +89,9 @@ pub(crate) async fn update_student(
     };
     users::update(&mut tx, id, &change, api.clock().now()).await?;
     if is_new_email {
-        users::confirm_email(&mut tx, id, true).await?;
+        users::confirm_email(&mut tx, id, matches!(caller, Caller::User(_))).await?;
     }
-    let messages = if is_new_password { vec![end_everywhere(&api, &mut tx, id).await?] } else { vec![] };
+    let messages = if is_new_password { end_everywhere(&api, &mut tx, id).await? } else { vec![] };
     let student = StudentBody::from(find(&mut tx, id).await?);
     let act = Act::of("user.updated", id).before(&before).after(&student);
     audit.record(&mut tx, act.with_new_password(is_new_password)).await?;
@@ -119,7 +122,8 @@ pub(crate) async fn delete_student(
     users::delete(&mut tx, id, now).await?;
     let student = StudentBody::from(student);
     audit.record(&mut tx, Act::of("user.deleted", id).before(&student)).await?;
-    let ended = end_everywhere(&api, &mut tx, id).await?;
-    api.commit(tx, vec![ended, erasure(&api, &caller, id)]).await?;
+    let mut messages = end_everywhere(&api, &mut tx, id).await?;
+    messages.push(erasure(&api, &caller, id));
+    api.commit(tx, messages).await?;
     Ok(Success::new(http::StatusCode::OK, "STUDENT_DELETED", StudentData { student }))
 }

@@ -6,10 +6,17 @@ use super::{
     lessons::{Warning, warnings},
     organisation_zone,
 };
-use crate::{audit::Audit, classes, error::ApiError, extract::Body, reply::Reply, state::Api};
+use crate::{
+    audit::Audit,
+    classes,
+    error::ApiError,
+    extract::{Body, Caller},
+    reply::Reply,
+    state::Api,
+};
 use axum::extract::State;
 use chrono::{DateTime, NaiveDate, Utc};
-use rollcall_schemas::id::ClassId;
+use rollcall_schemas::{id::ClassId, role::Role};
 use rollcall_service::http::{Path, Success, SuccessEnvelope};
 use rollcall_store::{PgConnection, lessons, timetables};
 use serde::Serialize;
@@ -53,12 +60,21 @@ async fn data(
     params(("id" = Uuid, Path, description = "The class")),
     responses((status = 200, description = "The timetable", body = SuccessEnvelope<TimetableData>))
 )]
-pub(crate) async fn get_timetable(State(api): State<Api>, Path(id): Path<ClassId>) -> Reply<TimetableData> {
+pub(crate) async fn get_timetable(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(id): Path<ClassId>,
+) -> Reply<TimetableData> {
     let mut db = api.connection().await?;
     classes::find(&mut db, id).await?;
     let (_, name) = organisation_zone(&api, &mut db).await?;
     let timetable = TimetableBody::new(id, &timetables::of_class(&mut db, id).await?, &name);
-    Ok(Success::ok(data(&mut db, id, timetable, api.clock().now()).await?))
+    let mut data = data(&mut db, id, timetable, api.clock().now()).await?;
+    // They name other classes, which are not for students and other programs to see.
+    if matches!(caller, Caller::Integration(_)) || caller.role() == Role::Student {
+        data.warnings.clear();
+    }
+    Ok(Success::ok(data))
 }
 
 /// Give a class another timetable, instead of what it had.

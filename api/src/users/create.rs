@@ -1,6 +1,6 @@
 //! `POST /users`.
 
-use super::{UserBody, UserData, find, may_manage, organisation};
+use super::{UserBody, UserData, find, may_manage, may_set_password, organisation};
 use crate::{
     audit::{Act, Audit},
     error::ApiError,
@@ -59,6 +59,9 @@ pub(crate) async fn create_user(
     Body(new): Body<NewUserBody>,
 ) -> Reply<UserData> {
     may_manage(&caller, new.role)?;
+    if new.password.is_some() {
+        may_set_password(&caller, new.role)?;
+    }
     let user = add(&api, &audit, new).await?;
     Ok(Success::created("USER_CREATED", UserData { user }))
 }

@@ -95,6 +95,17 @@ pub(crate) async fn organisation(db: &mut PgConnection) -> Result<OrganisationId
     Ok(found.ok_or_else(|| Problem::internal("somebody is signed in, and there is no organisation"))?.id)
 }
 
+/// Refuses another program that would set the password of anybody but a student: with that of a teacher it could do what no
+/// key may.
+fn may_set_password(caller: &Caller, role: Role) -> Result<(), Problem> {
+    match caller {
+        Caller::Integration(_) if role != Role::Student => {
+            Err(Problem::forbidden("an API key sets the passwords of students only: leave `password` out"))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Refuses an operator who would manage an equal or a better.
 pub(crate) fn may_manage(caller: &Caller, role: Role) -> Result<(), Problem> {
     match (caller.role(), role) {

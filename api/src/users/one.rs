@@ -1,6 +1,6 @@
 //! `GET`, `PUT` and `DELETE /users/{id}`.
 
-use super::{UserBody, UserData, find, may_manage, teaches_nothing};
+use super::{UserBody, UserData, find, may_manage, may_set_password, teaches_nothing};
 use crate::{
     audit::{Act, Audit},
     auth::end_everywhere,
@@ -77,8 +77,14 @@ pub(crate) async fn update_user(
     Path(id): Path<UserId>,
     Body(change): Body<UserChangeBody>,
 ) -> Reply<UserData> {
+    // Before the password is hashed, which is much work: nobody has it done who may not do this.
+    let role = find(&mut *api.connection().await?, id).await?.role;
+    may_manage(&caller, role)?;
     let password_hash = match change.password {
-        Some(password) => Some(api.passwords().hash(password).await?),
+        Some(password) => {
+            may_set_password(&caller, role)?;
+            Some(api.passwords().hash(password).await?)
+        }
         None => None,
     };
     let mut tx = api.begin().await?;
@@ -90,6 +96,9 @@ pub(crate) async fn update_user(
             return Err(Problem::conflict("nobody can change their own role").into());
         }
         may_manage(&caller, role)?;
+        if matches!(caller, Caller::Integration(_)) {
+            return Err(Problem::forbidden("an API key gives nobody another role").into());
+        }
         teaches_nothing(&mut tx, &user).await?;
     }
     let (before, has_new_password) = (UserBody::from(user), password_hash.is_some());
@@ -104,12 +113,13 @@ pub(crate) async fn update_user(
     };
     users::update(&mut tx, id, &change, api.clock().now()).await?;
     if is_new_email {
-        users::confirm_email(&mut tx, id, true).await?;
+        // What a person entered is believed; what a program sends may have come from anywhere.
+        users::confirm_email(&mut tx, id, matches!(caller, Caller::User(_))).await?;
     }
     let user = UserBody::from(find(&mut tx, id).await?);
     let act = Act::of("user.updated", id).before(&before).after(&user);
     audit.record(&mut tx, act.with_new_password(has_new_password)).await?;
-    let messages = if ends_sign_ins { vec![end_everywhere(&api, &mut tx, id).await?] } else { vec![] };
+    let messages = if ends_sign_ins { end_everywhere(&api, &mut tx, id).await? } else { vec![] };
     api.commit(tx, messages).await?;
     Ok(Success::ok(UserData { user }))
 }
@@ -145,7 +155,8 @@ pub(crate) async fn delete_user(
     users::delete(&mut tx, id, now).await?;
     let user = UserBody::from(user);
     audit.record(&mut tx, Act::of("user.deleted", id).before(&user)).await?;
-    let ended = end_everywhere(&api, &mut tx, id).await?;
-    api.commit(tx, vec![ended, erasure(&api, &caller, id)]).await?;
+    let mut messages = end_everywhere(&api, &mut tx, id).await?;
+    messages.push(erasure(&api, &caller, id));
+    api.commit(tx, messages).await?;
     Ok(Success::new(http::StatusCode::OK, "USER_DELETED", UserData { user }))
 }

@@ -97,7 +97,7 @@ impl LimitsConfig {
     }
 
     /// What is let through; `None` where something else decides: nobody has signed in before signing in, and the frames
-    /// of somebody known count for their camera.
+    /// that come with a key count for their camera.
     pub(super) fn find(&self, group: RouteGroup, scope: LimitScope) -> Option<Limit> {
         use LimitScope::{Address, Camera, Key, User};
         use RouteGroup::{Frames, Live, Read, Scans, SignIn, Write};
@@ -107,14 +107,15 @@ impl LimitsConfig {
             (Read, User) => self.read_user,
             (Read, Key) => self.read_key,
             (Write, Address) => self.write_address,
-            (Write, User) => self.write_user,
+            // A user pushes no frames: they are refused, and their tries count.
+            (Write | Frames, User) => self.write_user,
             // An API key makes no scans: it is refused, and its tries count.
             (Write | Scans, Key) => self.write_key,
             (Scans, Address) => self.scan_address,
             (Scans, User) => self.scan_user,
             (Frames, Address) => self.frame_address,
             (Live, Address) => self.live_address,
-            (SignIn | Frames | Live, User | Key) | (_, Camera) => return None,
+            (SignIn | Live, User | Key) | (Frames, Key) | (_, Camera) => return None,
         })
     }
 }
