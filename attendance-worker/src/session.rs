@@ -13,7 +13,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use rollcall_bus::{Delivery, HandleError, Handler};
 use rollcall_schemas::{
     code::Code,
-    fact::{Fact, SessionState},
+    fact::{AttendanceStatus, Fact, SessionState},
     id::{ClassId, QrTokenId, SessionId},
     outcome::{Answer, SessionAnswer},
     request::{SessionCommand, SessionPlan, SessionRequest},
@@ -206,10 +206,14 @@ impl Command<'_> {
         let from = after_newest(tx, id, at).await?;
         let settings = classes::settings(tx, session.class_id, from).await?;
         let code = self.show_code(tx, &session, from, &settings).await?;
-        let facts = vec![
-            facts::session_reopened(&session, &pause, withdrawn),
+        let mut facts = vec![
+            facts::session_reopened(&session, &pause, withdrawn.len() as u64),
             facts::qr_rotated(session.class_id, &code),
         ];
+        // Whoever was told of an absence is told that it is none.
+        let cause = (self.cause.id, self.cause.handled_at);
+        let absent = AttendanceStatus::Absent;
+        facts.extend(withdrawn.into_iter().map(|student| facts::withdrawn(&session, student, absent, cause)));
         Ok((answer_with_code(&session, &code), facts))
     }
 

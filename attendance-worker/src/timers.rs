@@ -227,10 +227,12 @@ impl Timers {
     }
 }
 
-/// The act of ending a session by itself: one for each end that was planned, whoever does it.
+/// The act of ending a session by itself: one for each end that was planned since it was opened last, whoever does it.
 fn end_of(session: &Session) -> Uuid {
-    let micros = session.ends_at.timestamp_micros().to_be_bytes();
-    FactId::derive(&[b"session end", session.id.0.as_bytes(), &micros]).0
+    let micros = |at: DateTime<Utc>| at.timestamp_micros().to_be_bytes();
+    let (ends_at, reopened_at) = (micros(session.ends_at), session.reopened_at.map(micros));
+    let reopened_at = reopened_at.as_ref().map_or(&[][..], |at| at);
+    FactId::derive(&[b"session end", session.id.0.as_bytes(), &ends_at, reopened_at]).0
 }
 
 /// The act of asking about the scans of a session that were due by then.

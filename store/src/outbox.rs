@@ -245,17 +245,29 @@ async fn publish_rows<E>(
     mut publish: impl AsyncFnMut(OutboxMessage) -> Result<(), E>,
 ) -> Result<usize, DeliverError<E>> {
     let mut published = Vec::with_capacity(rows.len());
+    let mut result = Ok(());
     for row in rows {
         let id = row.id;
-        if row.is_feed {
-            publish_feed_entry(pool, row, &mut publish).await?;
-        } else {
-            publish(row.into_message()?).await.map_err(DeliverError::Publish)?;
+        result = publish_row(pool, row, &mut publish).await;
+        if result.is_err() {
+            break;
         }
         published.push(id);
     }
+    // Also when one failed: those before it are in the log, which knows their ids for a while only.
     mark_published(pool, &published).await?;
-    Ok(published.len())
+    result.map(|()| published.len())
+}
+
+async fn publish_row<E>(
+    pool: &PgPool,
+    row: Row,
+    publish: &mut impl AsyncFnMut(OutboxMessage) -> Result<(), E>,
+) -> Result<(), DeliverError<E>> {
+    if row.is_feed {
+        return publish_feed_entry(pool, row, publish).await;
+    }
+    publish(row.into_message()?).await.map_err(DeliverError::Publish)
 }
 
 /// Publishes one feed entry while holding the lock of its subject, and only if no newer one went before it: the log

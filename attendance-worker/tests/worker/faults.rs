@@ -8,13 +8,18 @@ use rollcall_schemas::{
     code::Code,
     fact::{AttendanceStatus::*, Evidence},
     header::{self, HeaderSource},
+    id::RequestId,
     outcome::OutcomeResult,
     request::SessionCommand,
     subject::{self, RequestKind, Stream},
 };
-use rollcall_store::ledger::balance;
+use rollcall_store::{
+    ledger::balance,
+    outbox::{self, OutboxMessage},
+};
 use rollcall_test_support::{TestBroker, eventually, own_postgres};
 use serde_json::json;
+use uuid::Uuid;
 
 #[tokio::test]
 async fn what_comes_while_the_database_is_away_is_recorded_when_it_happened() -> Result<()> {
@@ -127,4 +132,33 @@ async fn poison_is_put_aside_with_its_reason_and_the_rest_goes_on() -> Result<()
     let reason = dead.header(header::DEAD_REASON).context("it has a reason")?;
     assert!(reason.contains("unreadable"), "{reason}");
     Ok(worker.stop(SOON).await?)
+}
+
+#[tokio::test]
+async fn what_the_log_took_is_not_given_to_it_again_because_it_refused_the_next() -> Result<()> {
+    let school = School::open(1).await?;
+    let cause = Uuid::from_u128(1);
+    let messages: Vec<_> = (1..=3)
+        .map(|number| {
+            OutboxMessage::request(RequestKind::Session, RequestId(Uuid::from_u128(number)), &number)
+        })
+        .collect();
+    outbox::enqueue(&mut *school.pool.acquire().await?, cause, at(0), &messages).await?;
+    let ids: Vec<_> = messages.iter().map(|message| message.id).collect();
+    let mut taken = Vec::new();
+    let delivered = outbox::deliver(&school.pool, cause, async |message| {
+        if message.id == ids[2] {
+            return Err("the log is full");
+        }
+        taken.push(message.id);
+        Ok(())
+    });
+    assert!(delivered.await.is_err());
+    let delivered = outbox::deliver(&school.pool, cause, async |message| {
+        taken.push(message.id);
+        Ok::<_, &str>(())
+    });
+    assert_eq!(delivered.await.ok(), Some(1));
+    assert_eq!(taken, ids);
+    Ok(())
 }

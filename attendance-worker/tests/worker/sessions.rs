@@ -249,6 +249,7 @@ async fn what_happened_while_a_session_was_closed_does_not_count() -> Result<()>
 
     let counts = school.fact_counts().await?;
     assert_eq!((counts["session.ended"], counts["session.reopened"]), (2, 1));
+    assert_eq!(counts["attendance.withdrawn"], 3, "whoever was told of an absence is told that it is none");
     let told = school.facts().await?;
     let withdrawn = told.iter().find_map(|fact| match fact.event {
         FactEvent::SessionReopened { absences_withdrawn, .. } => Some(absences_withdrawn),

@@ -27,8 +27,8 @@ pub async fn without_record(
     Ok(rows.fetch_all(tx).await?.into_iter().map(UserId::from).collect())
 }
 
-/// Takes back the absences that the end of a session recorded, and keeps in their history that they were. Returns how
-/// many. What a person has said stays.
+/// Takes back the absences that the end of a session recorded, and keeps in their history that they were. Returns whose
+/// they were. What a person has said stays.
 ///
 /// # Errors
 /// When the database does not do it.
@@ -37,7 +37,7 @@ pub async fn withdraw_absences(
     session: SessionId,
     cause: Uuid,
     at: DateTime<Utc>,
-) -> Result<u64, StoreError> {
+) -> Result<Vec<UserId>, StoreError> {
     sqlx::query!(
         "INSERT INTO attendance_history (attendance_id, cause, status, marked_at, evidence, decided_by, reason, recorded_at,
                                          changed_at)
@@ -50,13 +50,11 @@ pub async fn withdraw_absences(
     )
     .execute(&mut *tx)
     .await?;
-    let done = sqlx::query!(
-        "DELETE FROM attendance WHERE session_id = $1 AND status = 'absent' AND evidence = 'none'",
+    let gone = sqlx::query_scalar!(
+        "DELETE FROM attendance WHERE session_id = $1 AND status = 'absent' AND evidence = 'none' RETURNING student_id",
         session.0
-    )
-    .execute(tx)
-    .await?;
-    Ok(done.rows_affected())
+    );
+    Ok(gone.fetch_all(tx).await?.into_iter().map(UserId::from).collect())
 }
 
 /// Takes back a record, which [`super::lock_marks`] holds, and keeps in its history what it said.
