@@ -77,11 +77,11 @@ pub(crate) async fn update_user(
     Path(id): Path<UserId>,
     Body(change): Body<UserChangeBody>,
 ) -> Reply<UserData> {
-    // Before the password is hashed, which is much work: nobody has it done who may not do this.
-    let role = find(&mut *api.connection().await?, id).await?.role;
-    may_manage(&caller, role)?;
     let password_hash = match change.password {
+        // Hashing is much work: nobody has it done who may not do this.
         Some(password) => {
+            let role = find(&mut *api.connection().await?, id).await?.role;
+            may_manage(&caller, role)?;
             may_set_password(&caller, role)?;
             Some(api.passwords().hash(password).await?)
         }
