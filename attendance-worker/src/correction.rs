@@ -18,7 +18,7 @@ use rollcall_bus::{Delivery, HandleError, Handler};
 use rollcall_schemas::{
     code::Code,
     fact::{Fact, Resolution},
-    id::{AttendanceId, ReviewId, SessionId, UserId},
+    id::{AttendanceId, ClassId, ReviewId, SessionId, UserId},
     outcome::{Answer, MarksAnswer, ReviewAnswer},
     request::{AttendanceCommand, AttendanceRequest, Verdict, Word},
 };
@@ -135,7 +135,11 @@ impl Command<'_> {
         };
         let gathering = Gathering::of(tx, &session, Some(&[student])).await?;
         let gathered = gathering.of_student(student, Some(&before));
-        let (mark, question) = fusion::unsaid(&before, &gathered, &settings, &session);
+        let ended_with = match session.ended_at {
+            Some(ended_at) if was_member(tx, (session.class_id, student), ended_at).await? => Some(ended_at),
+            _ => None,
+        };
+        let (mark, question) = fusion::unsaid((&before, ended_with), &gathered, &settings, &session);
         let change = mark
             .map(|mark| gathering.change(student, (Some(before), mark), self.cause).by(self.author(reason)));
         let mut facts = match mark {
@@ -216,7 +220,8 @@ impl Command<'_> {
     }
 
     fn author(&self, reason: Option<String>) -> Author {
-        Author { user_id: self.request.requested_by, reason }
+        let AttendanceRequest { requested_by: user_id, requested_at: said_at, .. } = *self.request;
+        Author { user_id, reason, said_at }
     }
 }
 
@@ -230,13 +235,19 @@ async fn check_reassignment(
     if matches!(review.subject, Subject::Scan(_)) {
         return Err(refuse(Code::Conflict, "A scan is by the student who made it.", details));
     }
-    let at = review.captured_at;
-    let members =
-        enrolments::members_between(tx, session.class_id, at, at + TimeDelta::microseconds(1)).await?;
-    if members.iter().any(|(member, _)| *member == student) {
+    if was_member(tx, (session.class_id, student), review.captured_at).await? {
         return Ok(());
     }
     Err(refuse(Code::NotEnrolled, "The student was not in the class at that time.", details))
+}
+
+async fn was_member(
+    tx: &mut PgConnection,
+    (class, student): (ClassId, UserId),
+    at: DateTime<Utc>,
+) -> Result<bool, StoreError> {
+    let members = enrolments::members_between(tx, class, at, at + TimeDelta::microseconds(1)).await?;
+    Ok(members.iter().any(|(member, _)| *member == student))
 }
 
 async fn share(tx: &mut PgConnection, id: SessionId) -> Result<Session, NotDone> {

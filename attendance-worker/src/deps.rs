@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 /// The most times a decision is made again because another writer was quicker.
-const MAX_CROSSINGS: usize = 10;
+pub(crate) const MAX_CROSSINGS: usize = 10;
 
 /// What the worker works with.
 #[derive(Clone)]

@@ -21,8 +21,8 @@ pub(crate) enum WorkError {
     /// and decide again.
     #[error("another writer was quicker")]
     Crossed,
-    /// A request about sessions from before this message is still to be handled.
-    #[error("an earlier request about sessions is still to be handled")]
+    /// Something from before this, on which it depends, is still to be handled.
+    #[error("something from before it is still to be handled")]
     Early,
     /// The message does not say what it must.
     #[error("unreadable: {0}")]

@@ -70,7 +70,12 @@ pub(crate) fn recorded(session: &Session, record: &Record, cause: Uuid) -> Fact 
         evidence,
         similarity,
     };
-    fact(&[record.id.0.as_bytes(), cause.as_bytes()], marked_at, about(session), event)
+    fact(&[record.id.0.as_bytes(), cause.as_bytes()], said_at(record), about(session), event)
+}
+
+/// When a record came to say what it says: a person's word when it was said, everything else when the student was there.
+fn said_at(record: &Record) -> DateTime<Utc> {
+    record.author.as_ref().map_or(record.mark.marked_at, |author| author.said_at)
 }
 
 /// `record` said `from` before `cause` changed it.
@@ -84,7 +89,7 @@ pub(crate) fn corrected(session: &Session, from: AttendanceStatus, record: &Reco
         marked_at,
         evidence,
     };
-    fact(&[record.id.0.as_bytes(), cause.as_bytes()], marked_at, about(session), event)
+    fact(&[record.id.0.as_bytes(), cause.as_bytes()], said_at(record), about(session), event)
 }
 
 pub(crate) fn session_started(session: &Session, started_at: DateTime<Utc>) -> Fact {
@@ -195,8 +200,8 @@ pub(crate) fn review_resolved(session: &Session, review: &Review, answer: &Answe
     fact(&[review.id.0.as_bytes(), cause.as_bytes()], answer.at, about(session), event)
 }
 
-/// `cause` put the question, or put it again.
-pub(crate) fn review_opened(session: &Session, review: &Review, cause: Uuid) -> Fact {
+/// `cause` put the question, which is about something that happened at `at`, or put it again at `at`.
+pub(crate) fn review_opened(session: &Session, review: &Review, (cause, at): (Uuid, DateTime<Utc>)) -> Fact {
     let look = review.subject.look();
     let whom = match review.subject {
         Subject::Face(_) => review.candidates.iter().map(|candidate| candidate.user_id).collect(),
@@ -209,7 +214,7 @@ pub(crate) fn review_opened(session: &Session, review: &Review, cause: Uuid) -> 
         candidates: whom,
     };
     let scope = Scope { camera_id: look.and_then(|look| look.camera_id), ..about(session) };
-    fact(&[review.id.0.as_bytes(), cause.as_bytes()], review.captured_at, scope, event)
+    fact(&[review.id.0.as_bytes(), cause.as_bytes()], at, scope, event)
 }
 
 /// `cause` is the request that brought the photograph.

@@ -2,7 +2,7 @@
 //! more than one.
 
 use crate::{
-    policy::{fusion::Gathered, protection::ScanDoubt},
+    policy::{fusion::Gathered, protection::ScanDoubt, question::NO_SCAN},
     records::{Cause, Change},
 };
 use rollcall_schemas::id::UserId;
@@ -10,15 +10,18 @@ use rollcall_store::{
     PgConnection, StoreError,
     attendance::Mark,
     looks::{self, KeptScan, Vote},
+    reviews,
     sessions::Session,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Everything that is kept of these students.
 #[derive(Clone, Debug)]
 pub(crate) struct Gathering {
     session: Session,
     votes: BTreeMap<UserId, Vec<Vote>>,
+    /// Those whose face a person has said is another's.
+    refused: BTreeSet<UserId>,
     scans: BTreeMap<UserId, Vec<KeptScan>>,
 }
 
@@ -34,9 +37,11 @@ impl Gathering {
     ) -> Result<Self, StoreError> {
         let votes = looks::votes(tx, session.id, students).await?;
         let scans = looks::kept_scans(tx, session.id, students).await?;
+        let refused = reviews::rejected(tx, (session.id, students), NO_SCAN).await?;
         Ok(Self {
             session: *session,
             votes: by_student(votes, |vote| vote.student_id),
+            refused: refused.into_iter().collect(),
             scans: by_student(scans, |kept| kept.student_id),
         })
     }
@@ -55,6 +60,7 @@ impl Gathering {
             scans: good.chain(record.and_then(|mark| mark.scan)).collect(),
             doubted: doubted.collect(),
             votes: self.votes.get(&student).cloned().unwrap_or_default(),
+            face_is_refused: self.refused.contains(&student),
         }
     }
 

@@ -54,6 +54,7 @@ mod sighting;
 mod timers;
 mod timetable;
 mod trace;
+mod waiting;
 
 pub use config::AttendanceConfig;
 pub use deps::Deps;

@@ -142,7 +142,7 @@ pub(crate) async fn rewrite(
     let unknown: Vec<_> =
         changes.iter().filter(|change| change.is_unknown_again()).map(Change::student).collect();
     if let Some(change) = changes.first() {
-        facts.extend(reopen(tx, session, &unknown, change.cause).await?);
+        facts.extend(reopen(tx, session, &unknown, (change.cause, change.record.recorded_at)).await?);
     }
     Ok(facts)
 }
@@ -152,7 +152,7 @@ async fn reopen(
     tx: &mut PgConnection,
     session: &Session,
     unknown: &[(SessionId, UserId)],
-    cause: Uuid,
+    cause: (Uuid, DateTime<Utc>),
 ) -> Result<Vec<Fact>, StoreError> {
     let reopened = reviews::reopen(tx, unknown).await?;
     Ok(reopened.iter().map(|review| facts::review_opened(session, review, cause)).collect())
@@ -171,7 +171,7 @@ pub(crate) async fn remove(
 ) -> Result<Vec<Fact>, StoreError> {
     attendance::withdraw(tx, AttendanceId::of(session.id, student), cause.id, cause.handled_at).await?;
     let mut facts = vec![facts::withdrawn(session, student, before.status, (cause.id, cause.handled_at))];
-    facts.extend(reopen(tx, session, &[(session.id, student)], cause.id).await?);
+    facts.extend(reopen(tx, session, &[(session.id, student)], (cause.id, cause.handled_at)).await?);
     Ok(facts)
 }
 
@@ -194,7 +194,7 @@ pub(crate) async fn ask(
     let questions: Vec<Review> = questions.iter().filter(may_open).cloned().collect();
     let opened = reviews::open(tx, &questions).await?;
     let opened = questions.iter().filter(|review| opened.contains(&review.id));
-    Ok(opened.map(|review| facts::review_opened(session, review, cause.id)).collect())
+    Ok(opened.map(|review| facts::review_opened(session, review, (cause.id, review.captured_at))).collect())
 }
 
 /// One question for each session and student.

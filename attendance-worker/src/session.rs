@@ -8,6 +8,7 @@ use crate::{
     policy::session::{self, BadPlan, IllegalMove, Move, NotReopened, code_ttl},
     records::{self, Cause},
     trace::Trace,
+    waiting,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use rollcall_bus::{Delivery, HandleError, Handler};
@@ -55,12 +56,26 @@ impl ChangeSession {
     }
 }
 
+impl ChangeSession {
+    /// The end of a session makes everybody absent of whom nothing is known: scans from before it go first.
+    async fn wait_for_scans(&self, request: &SessionRequest) -> Result<(), WorkError> {
+        let (before, now) = (request.requested_at, self.0.clock.now());
+        let ends = matches!(request.command, SessionCommand::End { .. });
+        if ends && waiting::for_scans(&self.0.bus, before, now).await? {
+            Err(WorkError::Early)
+        } else {
+            Ok(())
+        }
+    }
+}
+
 impl Handler for ChangeSession {
     async fn handle(&self, delivery: Delivery) -> Result<(), HandleError> {
         let span = tracing::info_span!("change_session");
         let trace = Trace::take_up(&delivery, &span);
         let request: SessionRequest = read(&delivery)?;
         async {
+            self.wait_for_scans(&request).await?;
             until_uncrossed(|| self.change(&request, &trace)).await?;
             self.0.deliver(request.request_id.0).await
         }
@@ -115,6 +130,7 @@ impl Command<'_> {
         plan: &SessionPlan,
     ) -> Result<Done, NotDone> {
         let before = self.lock_for(tx, id, Move::Change).await?;
+        current_class(tx, before.class_id).await?;
         session::check_plan(plan, self.request.requested_at).map_err(unsound)?;
         if let Some(other) = sessions::in_the_way(tx, (id, before.class_id), plan).await? {
             return Err(NotDone::Refused(answers::overlap(&other, before.class_id)));
@@ -182,6 +198,7 @@ impl Command<'_> {
             NotReopened::BadEnd(plan) => unsound(plan),
             NotReopened::TooLate => NotDone::Refused(answers::too_late(&closed, hours)),
         })?;
+        current_class(tx, closed.class_id).await?;
         // The time in between is nobody's; the time before is taken as it was.
         let plan = SessionPlan { starts_at: at, ends_at, ..sessions::plan_of(tx, id).await? };
         if let Some(other) = sessions::in_the_way(tx, (id, closed.class_id), &plan).await? {
@@ -255,14 +272,20 @@ async fn after_newest(
 
 /// The class of a session, which must take place.
 async fn active_class(tx: &mut PgConnection, id: ClassId) -> Result<Class, NotDone> {
+    let class = current_class(tx, id).await?;
+    if class.is_active {
+        return Ok(class);
+    }
+    Err(refuse(Code::Conflict, "The class does not take place at present.", json!({ "classId": id })))
+}
+
+/// The class of a session, which must not be archived.
+async fn current_class(tx: &mut PgConnection, id: ClassId) -> Result<Class, NotDone> {
     let details = json!({ "classId": id });
     match classes::find(tx, id).await? {
         None => Err(refuse(Code::NotFound, "There is no such class.", details)),
         Some(class) if class.archived_at.is_some() => {
             Err(refuse(Code::Conflict, "The class is archived: take it back first.", details))
-        }
-        Some(class) if !class.is_active => {
-            Err(refuse(Code::Conflict, "The class does not take place at present.", details))
         }
         Some(class) => Ok(class),
     }

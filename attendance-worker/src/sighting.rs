@@ -2,7 +2,6 @@
 //! ledger.
 
 use crate::{
-    consumer,
     deps::{Deps, read, traced, until_uncrossed},
     error::WorkError,
     facts,
@@ -13,6 +12,7 @@ use crate::{
     },
     records::{self, Cause},
     trace::Trace,
+    waiting,
 };
 use chrono::TimeDelta;
 use rollcall_bus::{Delivery, HandleError, Handler};
@@ -20,7 +20,6 @@ use rollcall_schemas::{
     fact::Fact,
     id::{AttendanceId, SightingId, UserId},
     sighting::{Candidate, Face, Sighting},
-    subject::{self, RequestKind, Stream},
 };
 use rollcall_store::{
     PgConnection, StoreError, attendance, faces,
@@ -61,21 +60,12 @@ impl RecordSighting {
         if until_uncrossed(|| self.record(sighting, trace, Sessions::Perhaps)).await? {
             return Ok(());
         }
-        if self.is_early(delivery).await? {
+        if waiting::for_session_requests(&self.0.bus, delivery.published_at).await? {
             return Err(WorkError::Early);
         }
         // Read again, as the last of the requests may have been handled since.
         until_uncrossed(|| self.record(sighting, trace, Sessions::Known)).await?;
         Ok(())
-    }
-
-    /// Whether a request about sessions from before the sighting is still to be handled.
-    async fn is_early(&self, sighting: &Delivery) -> Result<bool, WorkError> {
-        let state = self.0.bus.consumer(Stream::Requests, consumer::SESSIONS).await?;
-        let first_unsettled = state.map_or(0, |state| state.settled_sequence) + 1;
-        let subject = subject::request(RequestKind::Session);
-        let request = self.0.bus.next(Stream::Requests, &subject, first_unsettled).await?;
-        Ok(request.is_some_and(|request| request.published_at < sighting.published_at))
     }
 
     /// `false` when nothing is recorded, as a session may be missing.

@@ -6,7 +6,7 @@
 
 use crate::{
     AttendanceConfig,
-    deps::{Deps, publish, traced, until_uncrossed},
+    deps::{Deps, MAX_CROSSINGS, publish, traced},
     error::WorkError,
     facts,
     policy::session::{ANNOUNCED_BEFORE, CODE_OVERLAP, code_ttl, following_code},
@@ -14,6 +14,7 @@ use crate::{
     session::draw_code,
     timetable,
     trace::Trace,
+    waiting,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use rollcall_schemas::{
@@ -21,10 +22,11 @@ use rollcall_schemas::{
     id::{FactId, SessionId, UserId},
     subject::{Stream, frames_consumer},
 };
+use rollcall_service::clock::Entropy;
 use rollcall_store::{
-    StoreError, classes, ledger, looks,
+    PgConnection, StoreError, classes, ledger, looks,
     outbox::{self, OutboxMessage},
-    qr_codes,
+    qr_codes::{self, DueCode},
     sessions::{self, Session},
 };
 use std::time::Duration;
@@ -102,79 +104,91 @@ impl Timers {
         }
     }
 
+    /// Acts on what is due until nothing is. A row at which an act fails is left for the next time, and does not keep the
+    /// others from theirs. Returns how often it acted.
+    async fn act_on_each<F>(&self, name: &'static str, act: impl Fn(Vec<Uuid>) -> F) -> Result<u64, WorkError>
+    where
+        F: Future<Output = Result<Vec<Uuid>, NotActed>>,
+    {
+        let (mut acted, mut besides, mut crossings) = (0, Vec::new(), 0);
+        loop {
+            match act(besides.clone()).await {
+                Ok(causes) if causes.is_empty() => return Ok(acted),
+                Ok(causes) => {
+                    for cause in &causes {
+                        self.deps.deliver(*cause).await?;
+                    }
+                    acted += causes.len() as u64;
+                    crossings = 0;
+                }
+                Err(NotActed { error: WorkError::Crossed, .. }) if crossings < MAX_CROSSINGS => {
+                    crossings += 1
+                }
+                Err(NotActed { row: Some(row), error: WorkError::Early }) => besides.push(row),
+                Err(NotActed { row: Some(row), error }) => {
+                    tracing::warn!(act = name, %row, %error, "a timer could not act on a row; it will try again");
+                    besides.push(row);
+                    crossings = 0;
+                }
+                Err(NotActed { row: None, error }) => return Err(error),
+            }
+        }
+    }
+
     /// Replaces the codes that are about to end. Returns how many.
     pub(crate) async fn rotate_codes(&self) -> Result<u64, WorkError> {
-        let now = self.deps.clock.now();
-        let mut tx = self.deps.begin().await?;
-        let mut causes = Vec::new();
-        for due in qr_codes::lock_due_codes(&mut tx, now + CODE_OVERLAP, ROWS).await? {
-            let settings = classes::settings(&mut tx, due.class_id, due.expires_at).await?;
-            let ttl = code_ttl(due.qr_ttl_seconds, &settings);
-            let Some(valid) = following_code(due.expires_at, ttl, now) else { continue };
-            if valid.start >= due.ends_at {
-                continue;
+        self.act_on_each("rotate_codes", |besides| async move {
+            let now = self.deps.clock.now();
+            let mut tx = self.deps.begin().await?;
+            let mut causes = Vec::new();
+            for due in qr_codes::lock_due_codes(&mut tx, now + CODE_OVERLAP, &besides, ROWS).await? {
+                causes.extend(
+                    rotate_code(&mut tx, &due, (now, &self.deps.entropy))
+                        .await
+                        .map_err(at(due.session_id.0))?,
+                );
             }
-            let code = draw_code(due.session_id, valid, &self.deps.entropy);
-            if qr_codes::add_code(&mut tx, &code).await? {
-                let fact = facts::qr_rotated(due.class_id, &code);
-                outbox::enqueue(&mut tx, code.id.0, now, &told(&[fact])).await?;
-                causes.push(code.id.0);
-            }
-        }
-        tx.commit().await.map_err(StoreError::from)?;
-        for cause in &causes {
-            self.deps.deliver(*cause).await?;
-        }
-        Ok(causes.len() as u64)
+            tx.commit().await.map_err(StoreError::from)?;
+            Ok(causes)
+        })
+        .await
     }
 
     /// Ends the sessions whose time is over. Returns how many.
     pub(crate) async fn end_sessions(&self) -> Result<u64, WorkError> {
-        let mut ended = 0;
-        while let Some(cause) = until_uncrossed(|| self.end_session()).await? {
-            self.deps.deliver(cause).await?;
-            ended += 1;
-        }
-        Ok(ended)
-    }
-
-    async fn end_session(&self) -> Result<Option<Uuid>, WorkError> {
-        let now = self.deps.clock.now();
-        let mut tx = self.deps.begin().await?;
-        let Some(session) = sessions::lock_overdue(&mut tx, now).await? else { return Ok(None) };
-        let cause = Cause { id: end_of(&session), trace_id: Trace::current().id(), handled_at: now };
-        let (facts, _) = records::close(&mut tx, &session, session.ends_at, &cause).await?;
-        outbox::enqueue(&mut tx, cause.id, now, &told(&facts)).await?;
-        tx.commit().await.map_err(StoreError::from)?;
-        facts::count(&facts, now);
-        Ok(Some(cause.id))
+        self.act_on_each("end_sessions", |besides| async move {
+            let now = self.deps.clock.now();
+            let mut tx = self.deps.begin().await?;
+            let Some(session) = sessions::lock_overdue(&mut tx, now, &besides).await? else {
+                return Ok(Vec::new());
+            };
+            // Or somebody would be told of an absence that none is.
+            if waiting::for_scans(&self.deps.bus, session.ends_at, now).await? {
+                return Err(at(session.id.0)(WorkError::Early));
+            }
+            let cause = Cause { id: end_of(&session), trace_id: Trace::current().id(), handled_at: now };
+            let facts = end_session(&mut tx, &session, &cause).await.map_err(at(session.id.0))?;
+            tx.commit().await.map_err(StoreError::from)?;
+            facts::count(&facts, now);
+            Ok(vec![cause.id])
+        })
+        .await
     }
 
     /// Asks about the scans for whose faces it is too late. Returns in how many sessions.
     pub(crate) async fn ask_due_questions(&self) -> Result<u64, WorkError> {
-        let mut asked = 0;
-        while let Some(cause) = until_uncrossed(|| self.ask_due_question()).await? {
-            self.deps.deliver(cause).await?;
-            asked += 1;
-        }
-        Ok(asked)
-    }
-
-    async fn ask_due_question(&self) -> Result<Option<Uuid>, WorkError> {
-        let now = self.deps.clock.now();
-        let mut tx = self.deps.begin().await?;
-        let Some(session) = sessions::lock_with_due_question(&mut tx, now).await? else { return Ok(None) };
-        let due = looks::take_due(&mut tx, session.id, now).await?;
-        let Some(last) = due.iter().map(|(_, ask_at)| *ask_at).max() else { return Ok(None) };
-        let students: Vec<UserId> = due.into_iter().map(|(student, _)| student).collect();
-        let id = questions_of(session.id, last);
-        let cause = Cause { id, trace_id: Trace::current().id(), handled_at: now };
-        let settings = records::settings_of(&mut tx, &session).await?;
-        let facts = records::settle(&mut tx, (&session, &settings), Some(&students), &cause).await?;
-        outbox::enqueue(&mut tx, cause.id, now, &told(&facts)).await?;
-        tx.commit().await.map_err(StoreError::from)?;
-        facts::count(&facts, now);
-        Ok(Some(cause.id))
+        self.act_on_each("ask_due_questions", |besides| async move {
+            let now = self.deps.clock.now();
+            let mut tx = self.deps.begin().await?;
+            let due = sessions::lock_with_due_question(&mut tx, now, &besides).await?;
+            let Some(session) = due else { return Ok(Vec::new()) };
+            let asked = ask_due_questions(&mut tx, &session, now).await.map_err(at(session.id.0))?;
+            tx.commit().await.map_err(StoreError::from)?;
+            let Some((cause, facts)) = asked else { return Ok(Vec::new()) };
+            facts::count(&facts, now);
+            Ok(vec![cause])
+        })
+        .await
     }
 
     /// Makes sessions pending that are about to begin. Returns how many.
@@ -184,13 +198,10 @@ impl Timers {
 
     /// Makes sessions of the lessons of timetables that changed, or of another day. Returns how many timetables.
     pub(crate) async fn plan_lessons(&self) -> Result<u64, WorkError> {
-        let plan = || timetable::plan_next(&self.deps, self.config.timetable_ahead_days);
-        let mut planned = 0;
-        while let Some(cause) = until_uncrossed(plan).await? {
-            self.deps.deliver(cause).await?;
-            planned += 1;
-        }
-        Ok(planned)
+        self.act_on_each("plan_lessons", |besides| async move {
+            timetable::plan_next(&self.deps, self.config.timetable_ahead_days, &besides).await
+        })
+        .await
     }
 
     /// Publishes what crashes left in the outbox. Returns how many messages.
@@ -225,6 +236,69 @@ impl Timers {
         let votes = looks::purge_votes(&self.deps.pool, handled, ROWS).await?;
         Ok(votes + outbox::purge(&self.deps.pool, published, handled, ROWS).await?)
     }
+}
+
+/// Why an act was not done: because of one row, or altogether.
+pub(crate) struct NotActed {
+    row: Option<Uuid>,
+    error: WorkError,
+}
+
+impl<E: Into<WorkError>> From<E> for NotActed {
+    fn from(error: E) -> Self {
+        Self { row: None, error: error.into() }
+    }
+}
+
+/// The failure of an act that works on that row.
+pub(crate) fn at<E: Into<WorkError>>(row: Uuid) -> impl FnOnce(E) -> NotActed {
+    move |error| NotActed { row: Some(row), error: error.into() }
+}
+
+/// Replaces a code that is about to end, unless the session ends with it.
+async fn rotate_code(
+    tx: &mut PgConnection,
+    due: &DueCode,
+    (now, entropy): (DateTime<Utc>, &Entropy),
+) -> Result<Option<Uuid>, StoreError> {
+    let settings = classes::settings(tx, due.class_id, due.expires_at).await?;
+    let ttl = code_ttl(due.qr_ttl_seconds, &settings);
+    let valid = following_code(due.expires_at, ttl, now).filter(|valid| valid.start < due.ends_at);
+    let Some(valid) = valid else { return Ok(None) };
+    let code = draw_code(due.session_id, valid, entropy);
+    if !qr_codes::add_code(tx, &code).await? {
+        return Ok(None);
+    }
+    let fact = facts::qr_rotated(due.class_id, &code);
+    outbox::enqueue(tx, code.id.0, now, &told(&[fact])).await?;
+    Ok(Some(code.id.0))
+}
+
+async fn end_session(
+    tx: &mut PgConnection,
+    session: &Session,
+    cause: &Cause,
+) -> Result<Vec<Fact>, WorkError> {
+    let (facts, _) = records::close(tx, session, session.ends_at, cause).await?;
+    outbox::enqueue(tx, cause.id, cause.handled_at, &told(&facts)).await?;
+    Ok(facts)
+}
+
+/// Asks what is due in a session. Returns under which cause, and what is to be told of it.
+async fn ask_due_questions(
+    tx: &mut PgConnection,
+    session: &Session,
+    now: DateTime<Utc>,
+) -> Result<Option<(Uuid, Vec<Fact>)>, WorkError> {
+    let due = looks::take_due(tx, session.id, now).await?;
+    let Some(last) = due.iter().map(|(_, ask_at)| *ask_at).max() else { return Ok(None) };
+    let students: Vec<UserId> = due.into_iter().map(|(student, _)| student).collect();
+    let id = questions_of(session.id, last);
+    let cause = Cause { id, trace_id: Trace::current().id(), handled_at: now };
+    let settings = records::settings_of(tx, session).await?;
+    let facts = records::settle(tx, (session, &settings), Some(&students), &cause).await?;
+    outbox::enqueue(tx, cause.id, now, &told(&facts)).await?;
+    Ok(Some((cause.id, facts)))
 }
 
 /// The act of ending a session by itself: one for each end that was planned since it was opened last, whoever does it.

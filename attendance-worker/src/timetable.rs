@@ -4,8 +4,8 @@ use crate::{
     deps::Deps,
     error::WorkError,
     facts,
-    policy::timetable::{Step, steps},
-    timers::told,
+    policy::timetable::{NewLesson, Steps, steps},
+    timers::{NotActed, at, told},
 };
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use rollcall_schemas::{
@@ -14,11 +14,11 @@ use rollcall_schemas::{
     request::SessionPlan,
 };
 use rollcall_store::{
-    PgConnection, StoreError, classes, configuration,
+    PgConnection, StoreError, configuration,
     lessons::{self, DueTimetable, KeptLesson, KnownLesson, LessonPlan, LessonState},
     outbox,
     sessions::{self, Planned, Session},
-    timetables,
+    timetables::{self, Kept},
 };
 use rollcall_timetable::{Holiday, Lesson, Tz};
 use uuid::Uuid;
@@ -26,24 +26,20 @@ use uuid::Uuid;
 /// How long after its time it is remembered what became of a lesson: one may be moved into the future after it was held.
 const REMEMBERED: TimeDelta = TimeDelta::days(366);
 
-/// Plans the lessons of the next timetable that is due, through that many days from now. Returns what it did under which
-/// cause, or nothing when none is due.
-pub(crate) async fn plan_next(deps: &Deps, ahead_days: u32) -> Result<Option<Uuid>, WorkError> {
+/// Plans the lessons of the next timetable that is due, `besides` these, through that many days from now. Returns under which
+/// cause; nothing when none is due.
+pub(crate) async fn plan_next(deps: &Deps, ahead_days: u32, besides: &[Uuid]) -> Result<Vec<Uuid>, NotActed> {
     let now = deps.clock.now();
     let through = (now + TimeDelta::days(ahead_days.into())).date_naive();
     let mut tx = deps.begin().await?;
-    let Some(due) = lessons::lock_due(&mut tx, through).await? else { return Ok(None) };
+    let due = lessons::lock_due(&mut tx, through, now, besides).await?;
+    let Some(due) = due else { return Ok(Vec::new()) };
     let cause = act(&due, through);
-    let mut planning = Planning { tx: &mut tx, class: due.class_id, cause, now, facts: Vec::new() };
-    for step in planning.steps(&due, through).await? {
-        planning.take(step).await.map_err(crossed)?;
-    }
-    let facts = planning.facts;
-    lessons::set_planned(&mut tx, &due, through, now).await?;
-    outbox::enqueue(&mut tx, cause, now, &told(&facts)).await?;
+    let planning = Planning { tx: &mut tx, class: due.class_id, cause, now, facts: Vec::new() };
+    let facts = planning.run(&due, through).await.map_err(crossed).map_err(at(due.class_id.0))?;
     tx.commit().await.map_err(StoreError::from)?;
     facts::count(&facts, now);
-    Ok(Some(cause))
+    Ok(vec![cause])
 }
 
 /// Somebody else has just planned a session at the same time: read again, and it is found.
@@ -54,11 +50,23 @@ fn crossed(error: WorkError) -> WorkError {
     }
 }
 
-/// The act of planning: one for each version of a timetable and each day, whoever does it.
+/// The act of planning: one for each version of a timetable and each day after the act before it, whoever does it.
 fn act(due: &DueTimetable, through: NaiveDate) -> Uuid {
     let (revision, day) = (due.revision.to_be_bytes(), through.to_string());
-    let class = due.class_id.0;
-    FactId::derive(&[b"timetable", class.as_bytes(), &revision, day.as_bytes(), &[due.is_active.into()]]).0
+    let before = due.planned_at.map(|at| at.timestamp_micros().to_be_bytes());
+    let before = before.as_ref().map_or(&[][..], |at| at);
+    let (class, is_active) = (due.class_id.0, [due.is_active.into()]);
+    FactId::derive(&[b"timetable", class.as_bytes(), &revision, day.as_bytes(), &is_active, before]).0
+}
+
+/// A session on its way to another time or place.
+struct Moving {
+    lesson: KnownLesson,
+    /// As it was.
+    session: Session,
+    /// Where the timetable has it.
+    plan: LessonPlan,
+    wanted: SessionPlan,
 }
 
 struct Planning<'a> {
@@ -70,46 +78,60 @@ struct Planning<'a> {
 }
 
 impl Planning<'_> {
-    async fn steps(&mut self, due: &DueTimetable, through: NaiveDate) -> Result<Vec<Step>, WorkError> {
+    /// Returns what is to be told of it.
+    async fn run(mut self, due: &DueTimetable, through: NaiveDate) -> Result<Vec<Fact>, WorkError> {
+        let steps = self.steps(due, through).await?;
+        self.carry_out(steps).await?;
+        lessons::set_planned(self.tx, due, through, self.now).await?;
+        outbox::enqueue(self.tx, self.cause, self.now, &told(&self.facts)).await?;
+        Ok(self.facts)
+    }
+
+    async fn steps(&mut self, due: &DueTimetable, through: NaiveDate) -> Result<Steps, WorkError> {
         let known = lessons::of_class(self.tx, self.class, self.now - REMEMBERED).await?;
-        let class = classes::find(self.tx, self.class).await?;
-        let room = class.and_then(|class| class.room);
-        let wanted = if due.is_active { self.wanted(through).await? } else { Vec::new() };
-        Ok(steps(self.class, (&wanted, room.as_deref()), known, self.now))
+        let kept = timetables::of_class(self.tx, self.class).await?;
+        let wanted = if due.is_active { self.wanted(&kept, through).await? } else { Vec::new() };
+        Ok(steps(self.class, (&wanted, kept.room.as_deref()), known, self.now))
     }
 
     /// What the timetable has, from yesterday on: somewhere it still is.
-    async fn wanted(&mut self, through: NaiveDate) -> Result<Vec<Lesson>, WorkError> {
+    async fn wanted(&mut self, kept: &Kept, through: NaiveDate) -> Result<Vec<Lesson>, WorkError> {
         let from = (self.now - TimeDelta::days(1)).date_naive();
-        let kept = timetables::of_class(self.tx, self.class).await?;
         let holidays = timetables::holidays(self.tx, from).await?;
         let holidays: Vec<_> = holidays.iter().map(Holiday::from).collect();
-        let zone = match kept.time_zone {
-            Some(zone) => zone,
+        let zone = match &kept.time_zone {
+            Some(zone) => zone.clone(),
             None => configuration::time_zone(self.tx).await?,
         };
         Ok(kept.timetable.lessons(&holidays, known_zone(&zone), from..=through))
     }
 
-    async fn take(&mut self, step: Step) -> Result<(), WorkError> {
-        match step {
-            Step::Withdraw(lesson) => self.withdraw(lesson).await,
-            Step::Change(lesson, plan) => self.change(lesson, plan).await,
-            Step::Plan { slot, session_id, attempt, plan } => {
-                let wanted = SessionPlan::from(&plan);
-                let planned = sessions::plan(self.tx, (session_id, self.class), &wanted, self.now).await?;
-                let state = match planned {
-                    Planned::Added | Planned::Known => LessonState::Planned,
-                    Planned::Overlaps(other) => LessonState::Withheld(other.id),
-                };
-                self.keep(KeptLesson { slot, state, attempt, session_id, plan }).await
-            }
+    /// Sessions that move are given up before any of them is taken up elsewhere, so that none is in the way of another
+    /// that takes its place.
+    async fn carry_out(&mut self, steps: Steps) -> Result<(), WorkError> {
+        for lesson in steps.withdrawn {
+            self.withdraw(lesson).await?;
         }
+        let mut moving = Vec::with_capacity(steps.changed.len());
+        for (lesson, plan) in steps.changed {
+            let Some(session) = self.planned(&lesson).await? else { continue };
+            let wanted = plan.of(sessions::plan_of(self.tx, session.id).await?);
+            sessions::cancel(self.tx, session.id).await?;
+            moving.push(Moving { lesson, session, plan, wanted });
+        }
+        for moving in moving {
+            self.take_up(moving).await?;
+        }
+        for lesson in steps.new {
+            self.plan(lesson).await?;
+        }
+        Ok(())
     }
 
     async fn withdraw(&mut self, lesson: KnownLesson) -> Result<(), WorkError> {
         if let Some(session) = self.planned(&lesson).await? {
-            self.cancel(&session).await?;
+            sessions::cancel(self.tx, session.id).await?;
+            self.tell_cancelled(&session);
             self.keep(kept(lesson, LessonState::Withdrawn)).await?;
         } else if lesson.session.is_none() {
             self.keep(kept(lesson, LessonState::Withdrawn)).await?;
@@ -117,13 +139,12 @@ impl Planning<'_> {
         Ok(())
     }
 
-    /// A session that cannot be where the timetable has it now is not left where it had it before.
-    async fn change(&mut self, lesson: KnownLesson, plan: LessonPlan) -> Result<(), WorkError> {
-        let Some(session) = self.planned(&lesson).await? else { return Ok(()) };
-        let wanted = SessionPlan::from(&plan);
+    /// A session that cannot be where the timetable has it now stays given up: it is not left where it had it before.
+    async fn take_up(&mut self, moving: Moving) -> Result<(), WorkError> {
+        let Moving { lesson, session, plan, wanted } = moving;
         let other = sessions::in_the_way(self.tx, (session.id, self.class), &wanted).await?;
         if let Some(other) = other {
-            self.cancel(&session).await?;
+            self.tell_cancelled(&session);
             let attempt = lesson.attempt + 1;
             let session_id = lessons::session_id(self.class, lesson.slot, attempt);
             let state = LessonState::Withheld(other.id);
@@ -132,6 +153,17 @@ impl Planning<'_> {
         sessions::change_plan(self.tx, session.id, &wanted).await?;
         self.facts.push(facts::session_changed(&session, &wanted, (self.now, self.cause)));
         self.keep(KeptLesson { plan, ..kept(lesson, LessonState::Planned) }).await
+    }
+
+    async fn plan(&mut self, lesson: NewLesson) -> Result<(), WorkError> {
+        let NewLesson { slot, session_id, attempt, plan } = lesson;
+        let wanted = SessionPlan::from(&plan);
+        let planned = sessions::plan(self.tx, (session_id, self.class), &wanted, self.now).await?;
+        let state = match planned {
+            Planned::Added | Planned::Known => LessonState::Planned,
+            Planned::Overlaps(other) => LessonState::Withheld(other.id),
+        };
+        self.keep(KeptLesson { slot, state, attempt, session_id, plan }).await
     }
 
     /// The session of a lesson, held alone, if it has not begun, been given up or been moved meanwhile.
@@ -143,10 +175,8 @@ impl Planning<'_> {
         }))
     }
 
-    async fn cancel(&mut self, session: &Session) -> Result<(), WorkError> {
-        sessions::cancel(self.tx, session.id).await?;
+    fn tell_cancelled(&mut self, session: &Session) {
         self.facts.push(facts::session_cancelled(session, self.now));
-        Ok(())
     }
 
     async fn keep(&mut self, lesson: KeptLesson) -> Result<(), WorkError> {

@@ -22,7 +22,7 @@ use uuid::Uuid;
 pub struct Fact {
     /// A function of what caused it, so that telling it twice is telling it once.
     pub fact_id: FactId,
-    /// When it happened: event time, not the worker's clock.
+    /// When it happened: event time, not the worker's clock. What a person says of a record happens when it is said.
     pub at: DateTime<Utc>,
     /// What it is about, for filters.
     #[serde(flatten)]

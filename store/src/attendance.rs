@@ -66,6 +66,8 @@ pub struct Author {
     pub user_id: UserId,
     /// Why, in their words.
     pub reason: Option<String>,
+    /// When they said it.
+    pub said_at: DateTime<Utc>,
 }
 
 /// A record to be written.
@@ -196,10 +198,10 @@ pub async fn revise(tx: &mut PgConnection, changes: &[(Uuid, Record)]) -> Result
     let columns = Columns::of(&records);
     let causes: Vec<Uuid> = changes.iter().map(|(cause, _)| *cause).collect();
     sqlx::query!(
-        "INSERT INTO attendance_history (attendance_id, cause, status, marked_at, evidence, similarity, decided_by, reason,
-                                         recorded_at, changed_at)
-         SELECT a.id, change.cause, a.status, a.marked_at, a.evidence, a.similarity, a.decided_by, a.reason,
-                a.recorded_at, change.changed_at
+        "INSERT INTO attendance_history (attendance_id, session_id, student_id, cause, status, marked_at, evidence, similarity,
+                                         decided_by, reason, recorded_at, changed_at)
+         SELECT a.id, a.session_id, a.student_id, change.cause, a.status, a.marked_at, a.evidence, a.similarity, a.decided_by,
+                a.reason, a.recorded_at, change.changed_at
          FROM UNNEST($1::uuid[], $2::uuid[], $3::timestamptz[]) AS change (id, cause, changed_at)
          JOIN attendance a ON a.id = change.id
          ON CONFLICT DO NOTHING",

@@ -45,6 +45,17 @@ pub struct AttendanceView {
     pub trace_id: Option<String>,
 }
 
+/// What a record is about, whether or not there is one at present.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecordSubject {
+    /// The session.
+    pub session_id: SessionId,
+    /// Its class.
+    pub class_id: ClassId,
+    /// The student.
+    pub student_id: UserId,
+}
+
 /// What a record said for some time.
 #[derive(Clone, Debug, PartialEq)]
 pub struct VersionView {
@@ -217,7 +228,24 @@ pub async fn find(conn: &mut PgConnection, id: AttendanceId) -> Result<Option<At
     row.map(AttendanceView::try_from).transpose()
 }
 
-/// Everything that the record of that id has said, in order; what it says now comes last.
+/// What the record of that id is about, also when it was taken back.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn subject(conn: &mut PgConnection, id: AttendanceId) -> Result<Option<RecordSubject>, StoreError> {
+    let row = sqlx::query_as!(
+        RecordSubject,
+        r#"SELECT s.id AS "session_id!", s.class_id, r.student_id AS "student_id!"
+           FROM (SELECT session_id, student_id FROM attendance WHERE id = $1
+                 UNION
+                 SELECT session_id, student_id FROM attendance_history WHERE attendance_id = $1) AS r
+           JOIN sessions s ON s.id = r.session_id"#,
+        id.0
+    );
+    Ok(row.fetch_optional(conn).await?)
+}
+
+/// Everything that the record of that id has said, in order; what it says now, if there is one, comes last.
 ///
 /// # Errors
 /// When the database does not answer.

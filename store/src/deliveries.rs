@@ -13,7 +13,7 @@ use rollcall_schemas::{
 };
 use serde_json::Value;
 use sqlx::{PgConnection, PgPool};
-use std::ops::Range;
+use std::{collections::HashSet, ops::Range};
 use uuid::Uuid;
 
 /// Whom a delivery is for.
@@ -175,7 +175,7 @@ pub enum Known {
     IsSentAgain,
 }
 
-/// Adds deliveries. Returns how many are new, or are sent again.
+/// Adds deliveries, each once. Returns how many are new, or are sent again.
 ///
 /// # Errors
 /// When the database does not do it.
@@ -185,6 +185,9 @@ pub async fn add(
     known: Known,
     at: DateTime<Utc>,
 ) -> Result<u64, StoreError> {
+    // The log may hold a fact twice, and one statement does not change a row twice.
+    let mut seen = HashSet::new();
+    let deliveries: Vec<&NewDelivery> = deliveries.iter().filter(|it| seen.insert(it.id())).collect();
     if deliveries.is_empty() {
         return Ok(0);
     }

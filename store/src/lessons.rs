@@ -1,6 +1,10 @@
 //! What becomes of the lessons of timetables: how far they are planned, and as which sessions. Written by the attendance
 //! worker; the api reads what was withheld and why.
 
+mod shown;
+
+pub use shown::{HeldSession, ShownLesson, held, shown};
+
 use crate::StoreError;
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use rollcall_schemas::{
@@ -21,28 +25,47 @@ pub struct DueTimetable {
     pub revision: i64,
     /// Whether the class takes place.
     pub is_active: bool,
+    /// When it was planned last.
+    pub planned_at: Option<DateTime<Utc>>,
 }
 
-/// The next timetable whose lessons are not planned through that day, or by an earlier revision, held alone. One that
-/// another process holds is passed over.
+/// The next timetable whose lessons are not planned through that day, or by an earlier revision, held alone; or of which a
+/// lesson that is still to come at `now` is withheld, and what was in its way is no longer. One that another process holds is
+/// passed over, and so are those `besides` it.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn lock_due(tx: &mut PgConnection, through: NaiveDate) -> Result<Option<DueTimetable>, StoreError> {
+pub async fn lock_due(
+    tx: &mut PgConnection,
+    through: NaiveDate,
+    now: DateTime<Utc>,
+    besides: &[Uuid],
+) -> Result<Option<DueTimetable>, StoreError> {
     let row = sqlx::query!(
-        r#"SELECT t.class_id, t.revision, c.is_active AND c.deleted_at IS NULL AS "is_active!"
+        r#"SELECT t.class_id, t.revision, c.is_active AND c.deleted_at IS NULL AS "is_active!",
+                  p.planned_at AS "planned_at?"
            FROM timetables t
            JOIN classes c ON c.id = t.class_id
            LEFT JOIN timetable_plans p ON p.class_id = t.class_id
-           WHERE p.class_id IS NULL OR p.revision <> t.revision OR p.through < $1
-              OR p.is_active <> (c.is_active AND c.deleted_at IS NULL)
+           WHERE t.class_id <> ALL($3)
+             AND (p.class_id IS NULL OR p.revision <> t.revision OR p.through < $1
+                  OR p.is_active <> (c.is_active AND c.deleted_at IS NULL)
+                  OR t.class_id IN (
+                      SELECT l.class_id FROM timetable_lessons l JOIN sessions o ON o.id = l.in_the_way
+                      WHERE l.state = 'withheld' AND l.starts_at > $2
+                        AND NOT (o.state <> 'cancelled' AND NOT o.allow_overlap
+                                 AND o.taken && tstzmultirange(tstzrange(l.starts_at, l.ends_at))
+                                 AND (o.class_id = l.class_id OR coalesce(lower(o.room) = lower(l.room), false)))))
            ORDER BY t.class_id LIMIT 1 FOR NO KEY UPDATE OF t SKIP LOCKED"#,
-        through
+        through,
+        now,
+        besides
     );
     Ok(row.fetch_optional(tx).await?.map(|row| DueTimetable {
         class_id: row.class_id.into(),
         revision: row.revision,
         is_active: row.is_active,
+        planned_at: row.planned_at,
     }))
 }
 
@@ -209,114 +232,6 @@ pub async fn keep(tx: &mut PgConnection, class: ClassId, lesson: &KeptLesson) ->
     Ok(())
 }
 
-/// A lesson as a timetable shows it: the session that it is, or the one that is in its way.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ShownLesson {
-    /// The class.
-    pub class_id: ClassId,
-    /// What it is known by.
-    pub slot: Slot,
-    /// Where it stands.
-    pub state: LessonState,
-    /// The session that it is, was or would be.
-    pub session_id: SessionId,
-    /// Where that session stands, if there is one.
-    pub session_state: Option<SessionState>,
-    /// Of the session that is in the way: its class, and when it begins and ends.
-    pub in_the_way: Option<(String, DateTime<Utc>, DateTime<Utc>)>,
-}
-
-/// What became of the lessons of these classes that were planned to begin in this span.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn shown(
-    conn: &mut PgConnection,
-    classes: &[ClassId],
-    (from, to): (DateTime<Utc>, DateTime<Utc>),
-) -> Result<Vec<ShownLesson>, StoreError> {
-    let ids: Vec<_> = classes.iter().map(|id| id.0).collect();
-    let rows = sqlx::query!(
-        r#"SELECT l.class_id, l.date, l.starts, l.state, l.session_id, l.in_the_way, s.state AS "session_state?",
-                  c.name AS "other_class?", o.starts_at AS "other_starts_at?", o.ends_at AS "other_ends_at?"
-           FROM timetable_lessons l
-           LEFT JOIN sessions s ON s.id = l.session_id
-           LEFT JOIN sessions o ON o.id = l.in_the_way
-           LEFT JOIN classes c ON c.id = o.class_id
-           WHERE l.class_id = ANY($1) AND l.starts_at >= $2 AND l.starts_at < $3"#,
-        &ids,
-        from,
-        to
-    );
-    rows.fetch_all(conn)
-        .await?
-        .into_iter()
-        .map(|row| {
-            let session_state = row.session_state.map(|state| {
-                SessionState::parse(&state).ok_or_else(|| StoreError::corrupt("sessions", "state", &state))
-            });
-            Ok(ShownLesson {
-                class_id: row.class_id.into(),
-                slot: Slot { date: row.date, starts: row.starts },
-                state: state(&row.state, row.in_the_way)?,
-                session_id: row.session_id.into(),
-                session_state: session_state.transpose()?,
-                in_the_way: match (row.other_class, row.other_starts_at, row.other_ends_at) {
-                    (Some(class), Some(starts_at), Some(ends_at)) => Some((class, starts_at, ends_at)),
-                    _ => None,
-                },
-            })
-        })
-        .collect()
-}
-
-/// A session that is no lesson of a timetable.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ByHand {
-    /// The session.
-    pub session_id: SessionId,
-    /// Its class.
-    pub class_id: ClassId,
-    /// Where it stands.
-    pub state: SessionState,
-    /// When and where it takes place.
-    pub plan: LessonPlan,
-}
-
-/// The sessions of these classes that begin in this span and that were made by hand, in order, without the cancelled.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn by_hand(
-    conn: &mut PgConnection,
-    classes: &[ClassId],
-    (from, to): (DateTime<Utc>, DateTime<Utc>),
-) -> Result<Vec<ByHand>, StoreError> {
-    let ids: Vec<_> = classes.iter().map(|id| id.0).collect();
-    let rows = sqlx::query!(
-        "SELECT s.id, s.class_id, s.state, s.starts_at, s.ends_at, s.room FROM sessions s
-         WHERE s.class_id = ANY($1) AND s.starts_at >= $2 AND s.starts_at < $3 AND s.state <> 'cancelled'
-           AND NOT EXISTS (SELECT 1 FROM timetable_lessons l WHERE l.session_id = s.id AND l.state = 'planned')
-         ORDER BY s.starts_at, s.id",
-        &ids,
-        from,
-        to
-    );
-    rows.fetch_all(conn)
-        .await?
-        .into_iter()
-        .map(|row| {
-            let state = SessionState::parse(&row.state);
-            Ok(ByHand {
-                session_id: row.id.into(),
-                class_id: row.class_id.into(),
-                state: state.ok_or_else(|| StoreError::corrupt("sessions", "state", &row.state))?,
-                plan: LessonPlan { starts_at: row.starts_at, ends_at: row.ends_at, room: row.room },
-            })
-        })
-        .collect()
-}
-
 /// The id of the session of a lesson: one for each lesson, and a new one each time it is planned anew.
 pub fn session_id(class: ClassId, slot: Slot, attempt: i32) -> SessionId {
     let Slot { date, starts } = slot;
@@ -330,6 +245,13 @@ fn days_of(date: NaiveDate) -> i32 {
 
 fn seconds_of(time: NaiveTime) -> u32 {
     chrono::Timelike::num_seconds_from_midnight(&time)
+}
+
+impl LessonPlan {
+    /// A session of that plan, at this time and place; what else was said of it stays.
+    pub fn of(&self, plan: SessionPlan) -> SessionPlan {
+        SessionPlan { starts_at: self.starts_at, ends_at: self.ends_at, room: self.room.clone(), ..plan }
+    }
 }
 
 impl From<&LessonPlan> for SessionPlan {

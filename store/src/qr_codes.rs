@@ -111,25 +111,27 @@ pub struct DueCode {
     pub expires_at: DateTime<Utc>,
 }
 
-/// The active sessions whose newest code ends at `by` or before, with that code held, so that one process at a time
-/// replaces it.
+/// The active sessions, `besides` these, whose newest code ends at `by` or before, with that code held, so that one process
+/// at a time replaces it.
 ///
 /// # Errors
 /// When the database does not answer.
 pub async fn lock_due_codes(
     tx: &mut PgConnection,
     by: DateTime<Utc>,
+    besides: &[Uuid],
     limit: i64,
 ) -> Result<Vec<DueCode>, StoreError> {
     let rows = sqlx::query_as!(
         DueCode,
         "SELECT s.id AS session_id, s.class_id, s.ends_at, s.qr_ttl_seconds, q.expires_at
          FROM sessions s JOIN qr_tokens q ON q.session_id = s.id
-         WHERE s.state = 'active' AND q.expires_at <= $1 AND q.expires_at < s.ends_at
+         WHERE s.state = 'active' AND q.expires_at <= $1 AND q.expires_at < s.ends_at AND s.id <> ALL($3)
            AND NOT EXISTS (SELECT 1 FROM qr_tokens n WHERE n.session_id = s.id AND n.valid_from > q.valid_from)
          ORDER BY q.expires_at LIMIT $2 FOR UPDATE OF q SKIP LOCKED",
         by,
-        limit
+        limit,
+        besides
     );
     Ok(rows.fetch_all(tx).await?)
 }

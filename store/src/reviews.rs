@@ -150,6 +150,27 @@ pub async fn past(tx: &mut PgConnection, ids: &[ReviewId]) -> Result<HashMap<Rev
     past.collect()
 }
 
+/// Those of these students of a session, or of everybody, of whom a person has answered a question with no that was put for
+/// this reason.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn rejected(
+    tx: &mut PgConnection,
+    (session, students): (SessionId, Option<&[UserId]>),
+    reason: &str,
+) -> Result<Vec<UserId>, StoreError> {
+    let students: Option<Vec<Uuid>> = students.map(|ids| ids.iter().map(|id| id.0).collect());
+    let rejected = sqlx::query_scalar!(
+        "SELECT top_candidate FROM reviews
+         WHERE session_id = $1 AND ($2::uuid[] IS NULL OR top_candidate = ANY($2)) AND $3 = ANY(rejected)",
+        session.0,
+        students.as_deref(),
+        reason
+    );
+    Ok(rejected.fetch_all(tx).await?.into_iter().map(UserId::from).collect())
+}
+
 /// Puts questions, and returns the ids of those that are open now and were not: there is none about a student who is known
 /// to have been there or of whom a person has spoken. Whether one may be put again is the caller's to say.
 ///

@@ -97,7 +97,8 @@ macro_rules! select_sessions {
 /// Adds a planned session, unless one of its class or in its room is in the way.
 ///
 /// # Errors
-/// [`StoreError::Dangling`] when there is no such class, or when the database does not do it.
+/// [`StoreError::Excluded`] when one was in the way and has gone since, [`StoreError::Dangling`] when there is no such class,
+/// or when the database does not do it.
 pub async fn plan(
     tx: &mut PgConnection,
     (id, class_id): (SessionId, ClassId),
@@ -122,8 +123,13 @@ pub async fn plan(
     if done.rows_affected() == 1 {
         return Ok(Planned::Added);
     }
-    let other = in_the_way(tx, (id, class_id), plan).await?;
-    Ok(other.map_or(Planned::Known, Planned::Overlaps))
+    if let Some(other) = in_the_way(&mut *tx, (id, class_id), plan).await? {
+        return Ok(Planned::Overlaps(other));
+    }
+    match lock(tx, id).await? {
+        Some(_) => Ok(Planned::Known),
+        None => Err(StoreError::Excluded { constraint: "sessions".into() }),
+    }
 }
 
 /// The first session that `plan` would overlap: of the same class or in the same room, whatever case the room is
@@ -220,31 +226,41 @@ pub async fn share(tx: &mut PgConnection, id: SessionId) -> Result<Option<Sessio
     row.map(Session::try_from).transpose()
 }
 
-/// The next active session whose time was over at `now`, held alone. One that another process holds is passed over.
+/// The next active session whose time was over at `now`, held alone. One that another process holds is passed over, and so
+/// are those `besides` it.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn lock_overdue(tx: &mut PgConnection, now: DateTime<Utc>) -> Result<Option<Session>, StoreError> {
+pub async fn lock_overdue(
+    tx: &mut PgConnection,
+    now: DateTime<Utc>,
+    besides: &[Uuid],
+) -> Result<Option<Session>, StoreError> {
     let row = select_sessions!(
-        "WHERE s.state = 'active' AND s.ends_at <= $1 ORDER BY s.ends_at LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED",
-        now
+        "WHERE s.state = 'active' AND s.ends_at <= $1 AND s.id <> ALL($2)
+         ORDER BY s.ends_at LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED",
+        now,
+        besides
     );
     row.fetch_optional(tx).await?.map(Session::try_from).transpose()
 }
 
 /// The next active session in which a person was to be asked about a scan by `now`, held alone. One that another process
-/// holds is passed over.
+/// holds is passed over, and so are those `besides` it.
 ///
 /// # Errors
 /// When the database does not answer.
 pub async fn lock_with_due_question(
     tx: &mut PgConnection,
     now: DateTime<Utc>,
+    besides: &[Uuid],
 ) -> Result<Option<Session>, StoreError> {
     let row = select_sessions!(
         "WHERE s.state = 'active' AND s.id IN (SELECT k.session_id FROM kept_scans k WHERE k.ask_at <= $1)
+           AND s.id <> ALL($2)
          ORDER BY s.id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED",
-        now
+        now,
+        besides
     );
     row.fetch_optional(tx).await?.map(Session::try_from).transpose()
 }

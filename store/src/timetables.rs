@@ -15,6 +15,8 @@ pub struct Kept {
     pub timetable: Timetable,
     /// By whose clocks; the organisation's when absent.
     pub time_zone: Option<String>,
+    /// Where lessons are that name no room.
+    pub room: Option<String>,
     /// Counts the changes; 0 where there never was a timetable.
     pub revision: i64,
 }
@@ -28,11 +30,15 @@ pub async fn of_classes(
     classes: &[ClassId],
 ) -> Result<HashMap<ClassId, Kept>, StoreError> {
     let ids: Vec<_> = classes.iter().map(|id| id.0).collect();
-    let rows =
-        sqlx::query!("SELECT class_id, time_zone, revision FROM timetables WHERE class_id = ANY($1)", &ids);
+    let rows = sqlx::query!(
+        "SELECT t.class_id, t.time_zone, t.revision, c.room FROM timetables t JOIN classes c ON c.id = t.class_id
+         WHERE t.class_id = ANY($1)",
+        &ids
+    );
     let mut kept: HashMap<ClassId, Kept> = HashMap::new();
     for row in rows.fetch_all(&mut *conn).await? {
-        let empty = Kept { time_zone: row.time_zone, revision: row.revision, ..Kept::default() };
+        let timetable = Timetable::default();
+        let empty = Kept { timetable, time_zone: row.time_zone, room: row.room, revision: row.revision };
         kept.insert(row.class_id.into(), empty);
     }
     let entries = sqlx::query!(
@@ -199,6 +205,21 @@ fn place(exception: &Exception) -> Option<Place> {
 /// When the database does not do it.
 pub async fn touch_all(tx: &mut PgConnection, at: DateTime<Utc>) -> Result<(), StoreError> {
     sqlx::query!("UPDATE timetables SET revision = revision + 1, changed_at = $1", at).execute(tx).await?;
+    Ok(())
+}
+
+/// Says that the lessons of a class follow from something else now.
+///
+/// # Errors
+/// When the database does not do it.
+pub async fn touch(tx: &mut PgConnection, class: ClassId, at: DateTime<Utc>) -> Result<(), StoreError> {
+    sqlx::query!(
+        "UPDATE timetables SET revision = revision + 1, changed_at = $2 WHERE class_id = $1",
+        class.0,
+        at
+    )
+    .execute(tx)
+    .await?;
     Ok(())
 }
 

@@ -69,6 +69,34 @@ pub async fn waiting_for_locks(pool: &PgPool) -> i64 {
     .expect("the server answers")
 }
 
+/// Makes the database refuse what a test says, as a fault would.
+#[derive(Debug)]
+pub struct Obstacle {
+    pool: PgPool,
+    table: &'static str,
+}
+
+impl Obstacle {
+    /// Refuses each `INSERT` or `UPDATE` of `table` that `when` holds for, an expression over `NEW`. One at a time for each
+    /// table.
+    pub async fn put(pool: &PgPool, (operation, table): (&str, &'static str), when: &str) -> Self {
+        let put = format!(
+            "CREATE OR REPLACE FUNCTION refuse_{table}() RETURNS trigger LANGUAGE plpgsql
+                 AS 'BEGIN RAISE EXCEPTION ''an obstacle''; END';
+             CREATE TRIGGER obstacle BEFORE {operation} ON {table} FOR EACH ROW WHEN ({when})
+                 EXECUTE FUNCTION refuse_{table}()"
+        );
+        pool.execute(AssertSqlSafe(put)).await.expect("the server takes it");
+        Self { pool: pool.clone(), table }
+    }
+
+    /// Takes it away.
+    pub async fn remove(self) {
+        let remove = format!("DROP TRIGGER obstacle ON {}", self.table);
+        self.pool.execute(AssertSqlSafe(remove)).await.expect("the server takes it");
+    }
+}
+
 /// A PostgreSQL of the test's own, to be killed and restarted. Its database `rollcall` ([`PostgresServer::url`]) has
 /// the schema and nothing in it.
 pub async fn own_postgres() -> PostgresServer {

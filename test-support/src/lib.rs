@@ -17,7 +17,7 @@ mod sse;
 
 pub use broker::{TestBroker, own_broker};
 pub use client::{Answer, Client};
-pub use database::{TestDatabase, own_postgres, waiting_for_locks};
+pub use database::{Obstacle, TestDatabase, own_postgres, waiting_for_locks};
 pub use edge::TestEdge;
 pub use embedding::assert_close;
 pub use eventually::eventually;

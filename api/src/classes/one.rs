@@ -11,7 +11,10 @@ use axum::extract::State;
 use garde::Validate;
 use rollcall_schemas::id::{CameraId, ClassId, UserId};
 use rollcall_service::http::{ErrorEnvelope, Path, Problem, Success, SuccessEnvelope};
-use rollcall_store::classes::{self, ClassChange};
+use rollcall_store::{
+    classes::{self, ClassChange},
+    timetables,
+};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -65,7 +68,8 @@ pub(crate) struct ClassChangeBody {
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<i32>)]
     capacity: Option<Option<i32>>,
-    /// Where it usually meets; empty is nowhere in particular. Sessions that are planned already stay where they are.
+    /// Where it usually meets; empty is nowhere in particular. Sessions that were made of lessons follow, where their
+    /// timetable names no other room; those that were made by hand stay where they are.
     #[garde(length(chars, max = 100))]
     room: Option<String>,
     /// Whether it takes place at present.
@@ -111,6 +115,9 @@ pub(crate) async fn update_class(
     };
     classes::update(&mut tx, id, &change, api.clock().now()).await?;
     let class = ClassBody::from(find(&mut tx, id).await?);
+    if class.room != before.room {
+        timetables::touch(&mut tx, id, api.clock().now()).await?;
+    }
     audit.record(&mut tx, Act::of("class.updated", id).before(&before).after(&class)).await?;
     api.commit(tx, vec![]).await?;
     Ok(Success::ok(ClassData { class }))

@@ -106,5 +106,6 @@ fn entry(held: &Held) -> ics::Entry {
         ends_at: held.ends_at,
         summary: format!("{} ({})", held.class.name, held.class.code),
         location: held.place.room.clone(),
+        is_cancelled: held.is_cancelled(),
     }
 }

@@ -10,12 +10,12 @@ use rollcall_schemas::{
 };
 use rollcall_store::{
     PgConnection,
-    lessons::{self, ByHand, LessonPlan, LessonState, ShownLesson},
+    lessons::{self, HeldSession, LessonPlan, LessonState, ShownLesson},
     reports::{self, NamedClass},
-    timetables,
+    timetables::{self, Kept},
 };
 use rollcall_timetable::{
-    Holiday, Lesson, Origin, Place, Tz,
+    Holiday, Lesson, Origin, Place, Slot, Tz,
     local::{instant, shown},
 };
 use serde::Serialize;
@@ -70,7 +70,7 @@ pub(super) async fn warnings(
     Ok(shown.iter().filter_map(warning).collect())
 }
 
-/// A lesson of a class, or a session that was made by hand.
+/// A lesson of a class, where its session takes place, or a session that was made by hand.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct LessonBody {
@@ -103,7 +103,7 @@ pub(crate) struct LessonBody {
 pub(super) enum OriginName {
     /// The schedule has it there.
     Regular,
-    /// It was moved there.
+    /// It was moved there, by the timetable or by hand.
     Moved,
     /// It was added.
     Added,
@@ -135,10 +135,11 @@ pub(super) struct Held {
 }
 
 impl Held {
+    /// A lesson of which there is no session that takes place.
     fn lesson(class: NamedClass, lesson: Lesson, shown: Option<&ShownLesson>) -> Self {
         let Lesson { slot, place, starts_at, ends_at, origin } = lesson;
         Self {
-            uid: format!("{}-{}T{}@rollcall", class.id, slot.date, slot.starts.format("%H%M")),
+            uid: uid_of(class.id, slot),
             class,
             place,
             starts_at,
@@ -149,19 +150,33 @@ impl Held {
         }
     }
 
-    fn by_hand(class: NamedClass, session: ByHand, zone: Tz) -> Self {
-        let LessonPlan { starts_at, ends_at, room } = session.plan;
+    /// A session, which may be the one of this lesson.
+    fn session(class: NamedClass, session: HeldSession, lesson: Option<&Lesson>, zone: Tz) -> Self {
+        let HeldSession { session_id, slot, state, plan, .. } = session;
+        let LessonPlan { starts_at, ends_at, room } = plan;
         let (starts, ends) = (shown(zone, starts_at), shown(zone, ends_at));
+        let origin = match (slot, lesson) {
+            (None, _) => OriginName::Manual,
+            (Some(_), Some(lesson)) if (lesson.starts_at, lesson.ends_at) == (starts_at, ends_at) => {
+                lesson.origin.into()
+            }
+            (Some(_), _) => OriginName::Moved,
+        };
         Self {
+            uid: slot.map_or_else(|| format!("{session_id}@rollcall"), |slot| uid_of(class.id, slot)),
             class,
-            uid: format!("{}@rollcall", session.session_id),
             place: Place { date: starts.date(), starts: starts.time(), ends: ends.time(), room },
             starts_at,
             ends_at,
-            origin: OriginName::Manual,
-            session: Some((session.session_id, session.state)),
+            origin,
+            session: Some((session_id, state)),
             warning: None,
         }
+    }
+
+    /// Whether it was given up by hand.
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.session.is_some_and(|(_, state)| state == SessionState::Cancelled)
     }
 
     /// As the caller may see it.
@@ -201,7 +216,8 @@ pub(super) fn whose(caller: &Caller) -> (UserId, Role) {
     (caller.id(), caller.role())
 }
 
-/// The lessons of these classes on these days, and the sessions that were made by hand, in order.
+/// The lessons of these classes on these days, each where its session takes place, and the sessions that were made by hand,
+/// in order.
 pub(super) async fn held(
     db: &mut PgConnection,
     classes: Vec<NamedClass>,
@@ -212,32 +228,56 @@ pub(super) async fn held(
     let kept = timetables::of_classes(db, &ids).await?;
     let holidays = timetables::holidays(db, *days.start()).await?;
     let holidays: Vec<_> = holidays.iter().map(Holiday::from).collect();
-    // A day is another span in each time zone, and lessons are moved by hand.
+    // A day is another span in each time zone.
     let span = (
         instant(Tz::UTC, (*days.start() - A_DAY).into()),
         instant(Tz::UTC, (*days.end() + A_DAY + A_DAY).into()),
     );
     let known = lessons::shown(db, &ids, span).await?.into_iter();
-    let known: HashMap<_, _> = known.map(|lesson| ((lesson.class_id, lesson.slot), lesson)).collect();
-    let mut by_hand = HashMap::<ClassId, Vec<ByHand>>::new();
-    for session in lessons::by_hand(db, &ids, span).await? {
-        by_hand.entry(session.class_id).or_default().push(session);
+    let mut known: HashMap<_, _> = known.map(|lesson| ((lesson.class_id, lesson.slot), lesson)).collect();
+    let mut sessions = HashMap::<ClassId, Vec<HeldSession>>::new();
+    for session in lessons::held(db, &ids, span).await? {
+        sessions.entry(session.class_id).or_default().push(session);
     }
     let mut held = Vec::new();
     for class in classes {
         let kept = kept.get(&class.id);
         let zone = zone_of(kept.and_then(|kept| kept.time_zone.as_deref()), of_organisation);
-        let lessons = kept.map(|kept| kept.timetable.lessons(&holidays, zone, days.clone()));
-        held.extend(lessons.into_iter().flatten().map(|lesson| {
-            let shown = known.get(&(class.id, lesson.slot));
-            Held::lesson(class.clone(), lesson, shown)
+        let lessons = kept.map(|kept| lessons_of(kept, &holidays, zone, &days)).unwrap_or_default();
+        let lesson_of = |slot| lessons.iter().find(|lesson| Some(lesson.slot) == slot);
+        let sessions = sessions.remove(&class.id).into_iter().flatten().map(|session| {
+            let lesson = lesson_of(session.slot);
+            Held::session(class.clone(), session, lesson, zone)
+        });
+        held.extend(sessions.filter(|session| days.contains(&session.place.date)));
+        held.extend(lessons.iter().filter_map(|lesson| {
+            let shown = known.remove(&(class.id, lesson.slot));
+            let is_held = shown.as_ref().is_some_and(takes_place);
+            (!is_held).then(|| Held::lesson(class.clone(), lesson.clone(), shown.as_ref()))
         }));
-        let made = by_hand.remove(&class.id).into_iter().flatten();
-        let made = made.map(|session| Held::by_hand(class.clone(), session, zone));
-        held.extend(made.filter(|session| days.contains(&session.place.date)));
     }
     held.sort_by_key(|held| (held.starts_at, held.class.id));
     Ok(held)
+}
+
+/// The lessons of a timetable, each with its room.
+fn lessons_of(kept: &Kept, holidays: &[Holiday], zone: Tz, days: &RangeInclusive<NaiveDate>) -> Vec<Lesson> {
+    let mut lessons = kept.timetable.lessons(holidays, zone, days.clone());
+    for lesson in &mut lessons {
+        lesson.place.room = lesson.place.room.take().or_else(|| kept.room.clone());
+    }
+    lessons
+}
+
+/// Whether a lesson is a session that was not given up.
+fn takes_place(lesson: &ShownLesson) -> bool {
+    lesson.state == LessonState::Planned
+        && lesson.session_state.is_some_and(|state| state != SessionState::Cancelled)
+}
+
+/// What a lesson is known by, wherever it is moved to.
+fn uid_of(class: ClassId, Slot { date, starts }: Slot) -> String {
+    format!("{class}-{date}T{}@rollcall", starts.format("%H%M"))
 }
 
 /// The organisation's clocks now.

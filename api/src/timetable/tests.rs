@@ -312,6 +312,19 @@ async fn sessions_follow_the_timetable_and_what_is_in_the_way_is_told() {
     let [warning] = &told.data()["warnings"].as_array().unwrap()[..] else { panic!("{}", told.body) };
     assert_eq!((&warning["date"], &warning["startTime"]), (&json!("2026-03-09"), &json!("14:30")));
     assert!(warning["message"].as_str().unwrap().contains("Class A1"), "{warning}");
+    // It names another class, which is not for everybody who may read the timetable.
+    let other_student = test.client_of(test.school.other_student, rollcall_schemas::role::Role::Student);
+    let new = json!({ "name": "Signage", "scopes": ["classes:read"] });
+    let key = test.admin().post("/api/v1/api-keys", &new).await.data()["apiKey"].clone();
+    let program = test.edge.client().with_api_key(key.as_str().unwrap());
+    let path = timetable_of(other_class);
+    eventually("the key is told", SOON, || async {
+        program.get(&path).await.status.is_success().then_some(())
+    })
+    .await;
+    for client in [&other_student, &program] {
+        assert_eq!(client.get(&path).await.data()["warnings"], json!([]));
+    }
 
     // The room changes, one day is cancelled: the sessions are the same ones.
     timetable["entries"][0]["room"] = json!("Hall");
@@ -331,4 +344,63 @@ async fn sessions_follow_the_timetable_and_what_is_in_the_way_is_told() {
         [vec![(by_hand, Value::Null)], [first, second, third, fourth].map(hall_of).to_vec()].concat(),
     )
     .await;
+}
+
+#[tokio::test]
+async fn a_lesson_is_shown_where_its_session_is() {
+    let test = in_vienna().await;
+    test.start_attendance_worker();
+    let (teacher, class) = (test.teacher(), test.school.class);
+    let class_path = format!("/api/v1/classes/{class}");
+    teacher.put(&class_path, &json!({ "room": "B 12" })).await.data();
+    teacher.put(&timetable_of(class), &mondays()).await.data();
+    let lesson = async |date: &str| {
+        let week = teacher.get(&format!("/api/v1/timetable?date={date}")).await;
+        let lessons = week.data()["lessons"].as_array().unwrap().clone();
+        let lessons: Vec<_> = lessons.into_iter().filter(|lesson| lesson["origin"] != "manual").collect();
+        let [lesson] = &lessons[..] else { panic!("{lessons:?}") };
+        lesson.clone()
+    };
+    let session_on = async |date: &str| {
+        let planned = || async { lesson(date).await["sessionId"].as_str().map(str::to_owned) };
+        format!("/api/v1/sessions/{}", eventually("the session", SOON, planned).await)
+    };
+    assert_eq!(lesson("2026-03-30").await["room"], "B 12", "of which there is no session yet");
+
+    let moved = json!({
+        "startTime": "2026-03-11T10:00:00Z", "endTime": "2026-03-11T11:00:00Z", "room": "Garden",
+    });
+    let path = session_on("2026-03-09").await;
+    teacher.put(&path, &moved).await.data();
+    let shown = lesson("2026-03-09").await;
+    assert_eq!(
+        [&shown["date"], &shown["startTime"], &shown["endTime"], &shown["room"], &shown["origin"]],
+        ["2026-03-11", "11:00", "12:00", "Garden", "moved"]
+    );
+    let path = session_on("2026-03-16").await;
+    teacher.delete(&path).await.data();
+    assert_eq!(lesson("2026-03-16").await["sessionStatus"], "cancelled");
+
+    let calendar = format!("{}.ics", timetable_of(class));
+    let calendar = teacher.request(Method::GET, &calendar).send().await.unwrap().text().await.unwrap();
+    let event = |date: &str| {
+        let uid = format!("UID:{class}-{date}T1400@rollcall");
+        let mut events =
+            calendar.split("BEGIN:VEVENT").filter(|event| event.replace("\r\n ", "").contains(&uid));
+        let event = events.next().unwrap_or_else(|| panic!("{uid}: {calendar}")).to_owned();
+        assert!(events.next().is_none(), "{uid}: {calendar}");
+        event
+    };
+    assert!(event("2026-03-09").contains("DTSTART:20260311T100000Z"), "{calendar}");
+    assert!(event("2026-03-16").contains("STATUS:CANCELLED"), "{calendar}");
+    assert!(!event("2026-03-30").contains("STATUS"), "{calendar}");
+
+    // Whatever was not moved by hand follows the class.
+    teacher.put(&class_path, &json!({ "room": "C 1" })).await.data();
+    let path = session_on("2026-03-02").await;
+    eventually("the session follows", SOON, || async {
+        (teacher.get(&path).await.data()["session"]["room"] == "C 1").then_some(())
+    })
+    .await;
+    assert_eq!(lesson("2026-03-09").await["room"], "Garden");
 }

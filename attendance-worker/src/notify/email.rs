@@ -24,12 +24,17 @@ use lettre::{
 use rollcall_schemas::id::DeliveryId;
 use rollcall_service::http::use_ring;
 use rollcall_store::deliveries::Leased;
-use std::{fs, sync::Arc};
+use std::{fs, sync::Arc, time::Duration};
+use tokio::time::timeout;
+
+const TOO_SLOW: &str = "the mail server took too long";
 
 /// Sends e-mails.
 pub(super) struct EmailChannel {
     deps: Deps,
     server: AsyncSmtpTransport<Tokio1Executor>,
+    /// How long the server may take for one e-mail, from connecting to its last answer: the transport bounds the first only.
+    patience: Duration,
     from: Mailbox,
     unsubscribe: Unsubscribe,
     writer: Arc<Writer>,
@@ -51,6 +56,7 @@ impl EmailChannel {
         Ok(Some(Self {
             deps: deps.clone(),
             server: server(config)?,
+            patience: config.timeout(),
             from,
             unsubscribe: Unsubscribe::new(&deps.sealer, &deps.entropy, config)?,
             writer,
@@ -63,7 +69,8 @@ impl EmailChannel {
         for (name, value) in self.unsubscribe.headers(delivery.recipient, topics(delivery)) {
             insert(&mut message, name, value);
         }
-        let answer = self.server.send(message).await.map_err(|error| failed(&error))?;
+        let answer = timeout(self.patience, self.server.send(message)).await;
+        let answer = answer.map_err(|_| Failure::later(TOO_SLOW))?.map_err(|error| failed(&error))?;
         Ok(Receipt { code: answer.code().to_string().parse().ok() })
     }
 
@@ -132,7 +139,7 @@ fn failed(error: &SmtpError) -> Failure {
     let reason = if error.is_transient() {
         "the mail server does not take it now"
     } else if error.is_timeout() {
-        "the mail server took too long"
+        TOO_SLOW
     } else if error.is_tls() {
         "the mail server cannot be trusted"
     } else {

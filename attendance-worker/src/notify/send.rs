@@ -4,13 +4,15 @@
 use super::{
     Channels,
     channel::{Failure, Receipt},
+    letter::DIGEST,
+    place::Place,
 };
 use crate::{
     AttendanceConfig, Deps,
     deps::traced,
     error::WorkError,
     facts,
-    policy::notify::{is_given_up, retry_at},
+    policy::notify::{after_quiet_hours, is_given_up, retry_at},
     trace::Trace,
 };
 use chrono::{DateTime, TimeDelta, Utc};
@@ -19,7 +21,7 @@ use rollcall_store::{
     PgConnection, StoreError,
     deliveries::{self, Attempt, Leased, Recipient, Standing},
     outbox::{self, OutboxMessage},
-    webhook_sending, webhooks,
+    preferences, webhook_sending, webhooks,
 };
 use std::{
     collections::HashMap,
@@ -147,6 +149,7 @@ impl Inner {
             failure,
         };
         let mut tx = self.deps.begin().await?;
+        let standing = self.out_of_quiet_hours(&mut tx, leased, standing).await?;
         let is_ours = deliveries::settle(&mut tx, leased, &attempt, standing).await?;
         let fact = match leased.recipient {
             Recipient::Webhook(_) if is_ours => self.note_health(&mut tx, leased, &attempt, standing).await?,
@@ -189,6 +192,21 @@ impl Inner {
                 return None;
             }
         })
+    }
+
+    /// What is tried again is not tried in the quiet hours of a person either. Digests come at their hour.
+    async fn out_of_quiet_hours(
+        &self,
+        tx: &mut PgConnection,
+        leased: &Leased,
+        standing: Standing,
+    ) -> Result<Standing, StoreError> {
+        let (Standing::Waiting(next), Recipient::User(user)) = (standing, leased.recipient) else {
+            return Ok(standing);
+        };
+        let quiet = preferences::of_user(tx, user).await?.quiet_hours;
+        let Some(quiet) = quiet.filter(|_| leased.topic != DIGEST) else { return Ok(standing) };
+        Ok(Standing::Waiting(after_quiet_hours(quiet, next, Place::read(tx).await?.zone)))
     }
 
     /// A number from 0 to 1.

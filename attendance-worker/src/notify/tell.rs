@@ -4,7 +4,7 @@ use super::{config::NotifyConfig, place::Place};
 use crate::{
     Deps,
     error::WorkError,
-    policy::notify::{Circle, Circumstances, Timing, notify, topic},
+    policy::notify::{Circle, Circumstances, Timing, happened_at, notify, topic},
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use rollcall_bus::{BatchHandler, Delivery, HandleError};
@@ -129,8 +129,9 @@ impl Tell {
         let audience = Audience::of(db, concerning.iter().map(|(_, _, circle)| *circle)).await?;
         let mut new = Vec::new();
         for (told, topic, circle) in concerning {
+            let at = happened_at(topic, &told.fact, told.published_at);
             for listener in audience.listeners(circle) {
-                let ways = notify((topic, &told.fact), &listener.wishes, circumstances);
+                let ways = notify((topic, at), &listener.wishes, circumstances);
                 new.extend(ways.into_iter().map(|(channel, timing)| {
                     let (is_gathered, due_at) = match timing {
                         Timing::At(at) => (false, at),

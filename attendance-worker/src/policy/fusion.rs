@@ -29,6 +29,8 @@ pub struct Gathered {
     pub doubted: Vec<(ScanMark, ScanDoubt)>,
     /// Confident looks.
     pub votes: Vec<Vote>,
+    /// Whether a person was asked about a face without a scan (`no_scan`) and has said that it is not the student's.
+    pub face_is_refused: bool,
 }
 
 /// What follows from it.
@@ -65,7 +67,7 @@ fn decide_by_evidence(
         gathered.scans.iter().copied().filter(|scan| span.contains(&scan.scanned_at)).collect();
     scans.sort_unstable();
     let scan = scans.first().copied().map(scanned);
-    let face = tally(&gathered.votes, settings, span);
+    let face = tally(&gathered.votes, settings, span).filter(|_| !gathered.face_is_refused);
     let certainly = |mark| Decision { mark, question: None };
     match settings.evidence_rule {
         EvidenceRule::Either => certainly(earlier(scan, face, lateness)),
@@ -156,15 +158,15 @@ pub fn settle(
 }
 
 /// What a record says once the word on it is taken back: what machines saw, or that nobody saw anything. That the end of the
-/// session says; until then there is no record.
+/// session says, of those who were in the class then (`ended_with`); of others, and until then, there is no record.
 pub fn unsaid(
-    existing: &Mark,
+    (existing, ended_with): (&Mark, Option<DateTime<Utc>>),
     gathered: &Gathered,
     settings: &ClassSettings,
     session: &Session,
 ) -> (Option<Mark>, Option<Question>) {
     let Settled { change, question } = settle(None, gathered, settings, session);
-    let nothing = session.ended_at.map(absence);
-    let says = change.or(nothing).map(|mark| Mark { scan: mark.scan.or(existing.scan), ..mark });
+    let says =
+        change.or(ended_with.map(absence)).map(|mark| Mark { scan: mark.scan.or(existing.scan), ..mark });
     (says, question)
 }

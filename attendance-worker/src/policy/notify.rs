@@ -94,14 +94,19 @@ pub fn topic(fact: &Fact) -> Option<(Topic, Circle)> {
     }
 }
 
-/// By which channels, and when, somebody with these wishes is told of a topic of a fact.
+/// When what is told happened: a correction when it was told to the log, however old what it corrects.
+pub fn happened_at(topic: Topic, fact: &Fact, published_at: DateTime<Utc>) -> DateTime<Utc> {
+    if topic == Topic::Corrected { published_at } else { fact.at }
+}
+
+/// By which channels, and when, somebody with these wishes is told of a topic of what happened at `at`.
 pub fn notify(
-    (topic, fact): (Topic, &Fact),
+    (topic, at): (Topic, DateTime<Utc>),
     wishes: &Preferences,
     circumstances: Circumstances<'_>,
 ) -> Vec<(Channel, Timing)> {
     let Circumstances { now, zone, offered, told_within } = circumstances;
-    if now - fact.at > told_within {
+    if now - at > told_within {
         return Vec::new();
     }
     let is_wanted = |channel: &Channel| match wishes.channels.get(&topic) {

@@ -7,6 +7,9 @@ use rollcall_store::{
     attendance::ScanMark, classes::ClassSettings, looks::Vote, reviews::Past, sessions::Session,
 };
 
+/// The name of [`Question::NoScan`].
+pub const NO_SCAN: &str = "no_scan";
+
 /// What a person should be asked about evidence that is not enough by itself.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Question {
@@ -23,7 +26,7 @@ impl Question {
     pub fn as_str(self) -> &'static str {
         match self {
             Question::NoFace(_) => "no_face",
-            Question::NoScan(_) => "no_scan",
+            Question::NoScan(_) => NO_SCAN,
             Question::Doubted(_, doubt) => doubt.as_str(),
         }
     }
@@ -63,7 +66,7 @@ enum Shown {
 impl Shown {
     fn by(reason: &str) -> Self {
         match reason {
-            "no_scan" => Shown::Face { sure: true },
+            NO_SCAN => Shown::Face { sure: true },
             "no_face" => Shown::Scan { sure: true },
             doubt if ScanDoubt::parse(doubt).is_some() => Shown::Scan { sure: false },
             _ => Shown::Face { sure: false },

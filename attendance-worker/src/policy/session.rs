@@ -58,6 +58,9 @@ pub enum IllegalMove {
     /// It was asked for before the session ended, and came after it.
     #[error("the session ended only afterwards")]
     Early,
+    /// It was asked for before the session was opened, and came after it.
+    #[error("the session was opened only afterwards")]
+    Unopened,
 }
 
 /// The state after a move.
@@ -141,6 +144,9 @@ pub fn reopen(
     if until <= at {
         return bad("Say until when: the session's planned time is over.");
     }
+    if until <= session.starts_at {
+        return bad("A session ends after its planned beginning.");
+    }
     if until - at > MAX_DURATION {
         return bad("A session is opened again for 24 hours at most.");
     }
@@ -174,13 +180,16 @@ fn before_end(session: &Session, at: DateTime<Utc>) -> Result<DateTime<Utc>, Ill
 /// to the earlier time, but not to before it was opened last.
 ///
 /// # Errors
-/// When it is not active, and has not ended later than `at`.
+/// When it is not active, or was not when it was asked to, and has not ended later than `at`.
 pub fn end(session: &Session, at: DateTime<Utc>) -> Result<DateTime<Utc>, IllegalMove> {
     let opened_at = session.reopened_at.or(session.started_at).unwrap_or(at);
     if session.ended_at.is_some_and(|ended_at| (opened_at..ended_at).contains(&at)) {
         return Ok(at);
     }
     next_state(session.state, Move::End)?;
+    if at < opened_at {
+        return Err(IllegalMove::Unopened);
+    }
     Ok(at.min(session.ends_at).max(opened_at))
 }
 

@@ -12,27 +12,31 @@ use rollcall_store::lessons::{KnownLesson, LessonPlan, LessonState, session_id};
 use rollcall_timetable::{Lesson, Slot};
 use std::collections::BTreeMap;
 
-/// What is to be done about a lesson.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// Its session is given up.
-    Withdraw(KnownLesson),
-    /// Its session takes place otherwise.
-    Change(KnownLesson, LessonPlan),
-    /// It becomes a session.
-    Plan {
-        /// Which lesson.
-        slot: Slot,
-        /// The session.
-        session_id: SessionId,
-        /// How often it was given up before.
-        attempt: i32,
-        /// When and where.
-        plan: LessonPlan,
-    },
+/// What is to be done, in the order in which the steps make room for each other.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Steps {
+    /// Lessons whose sessions are given up.
+    pub withdrawn: Vec<KnownLesson>,
+    /// Lessons whose sessions take place otherwise. Each may take the place that another of them leaves.
+    pub changed: Vec<(KnownLesson, LessonPlan)>,
+    /// Lessons that become sessions.
+    pub new: Vec<NewLesson>,
 }
 
-/// The steps, in the order in which they make room for each other.
+/// A lesson that becomes a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewLesson {
+    /// Which lesson.
+    pub slot: Slot,
+    /// The session.
+    pub session_id: SessionId,
+    /// How often it was given up before.
+    pub attempt: i32,
+    /// When and where.
+    pub plan: LessonPlan,
+}
+
+/// The steps that make sessions what a timetable says.
 ///
 /// `wanted` is what the timetable has from now on, `known` what became of its lessons so far, `room` where those lessons
 /// are that name no room.
@@ -41,36 +45,36 @@ pub fn steps(
     (wanted, room): (&[Lesson], Option<&str>),
     known: Vec<KnownLesson>,
     now: DateTime<Utc>,
-) -> Vec<Step> {
+) -> Steps {
     let mut wanted: BTreeMap<Slot, LessonPlan> = wanted
         .iter()
         .filter(|lesson| lesson.starts_at > now)
         .map(|it| (it.slot, plan_of(it, room)))
         .collect();
-    let (mut withdrawn, mut changed, mut planned) = (Vec::new(), Vec::new(), Vec::new());
+    let mut steps = Steps::default();
     for lesson in known {
         let plan = wanted.remove(&lesson.slot);
         match (lesson.state, plan) {
             (LessonState::Planned, Some(plan)) if follows(&lesson, now) && plan != lesson.plan => {
-                changed.push(Step::Change(lesson, plan));
+                steps.changed.push((lesson, plan));
             }
-            (LessonState::Planned, None) if follows(&lesson, now) => withdrawn.push(Step::Withdraw(lesson)),
-            (LessonState::Withheld(_), None) => withdrawn.push(Step::Withdraw(lesson)),
+            (LessonState::Planned, None) if follows(&lesson, now) => steps.withdrawn.push(lesson),
+            (LessonState::Withheld(_), None) => steps.withdrawn.push(lesson),
             (LessonState::Withheld(_), Some(plan)) => {
-                planned.push(new(class, (lesson.slot, lesson.attempt), plan));
+                steps.new.push(new(class, (lesson.slot, lesson.attempt), plan));
             }
             (LessonState::Withdrawn, Some(plan)) => {
-                planned.push(new(class, (lesson.slot, lesson.attempt + 1), plan));
+                steps.new.push(new(class, (lesson.slot, lesson.attempt + 1), plan));
             }
             (LessonState::Planned | LessonState::Withdrawn, _) => {}
         }
     }
-    planned.extend(wanted.into_iter().map(|(slot, plan)| new(class, (slot, 0), plan)));
-    [withdrawn, changed, planned].concat()
+    steps.new.extend(wanted.into_iter().map(|(slot, plan)| new(class, (slot, 0), plan)));
+    steps
 }
 
-fn new(class: ClassId, (slot, attempt): (Slot, i32), plan: LessonPlan) -> Step {
-    Step::Plan { slot, session_id: session_id(class, slot, attempt), attempt, plan }
+fn new(class: ClassId, (slot, attempt): (Slot, i32), plan: LessonPlan) -> NewLesson {
+    NewLesson { slot, session_id: session_id(class, slot, attempt), attempt, plan }
 }
 
 fn plan_of(lesson: &Lesson, room: Option<&str>) -> LessonPlan {

@@ -69,6 +69,8 @@ async fn what_comes_while_the_database_is_away_is_recorded_when_it_happened() ->
         assert_eq!(records[&scan.student_id], (Present, seconds, Evidence::Qr));
         assert!(school.bus.outcome(scan.request_id).await?.is_some());
     }
+    // The end waited for the scans from before it.
+    assert_eq!(school.fact_counts().await?.get("attendance.corrected"), None);
     assert_eq!(school.bus.stream(Stream::Dead).await?.last_sequence, 0);
     assert_eq!(balance(&school.pool).await?[&school.camera].processed, 1);
     Ok(worker.stop(SOON).await?)

@@ -143,6 +143,26 @@ impl School {
         Ok(())
     }
 
+    /// Another class of the same teacher, without students.
+    pub(crate) async fn other_class(&self) -> Result<ClassId> {
+        let id: ClassId = self.entropy.uuid_v4().into();
+        let mut connection = self.pool.acquire().await?;
+        let organisation = organisations::find(&mut connection).await?.context("it was founded")?;
+        let class = classes::NewClass {
+            id,
+            organisation_id: organisation.id,
+            code: "P1".into(),
+            name: "Physics".into(),
+            description: String::new(),
+            teacher_id: self.teacher,
+            capacity: None,
+            room: None,
+            created_at: at(-86_400),
+        };
+        classes::create(&mut connection, &class).await?;
+        Ok(id)
+    }
+
     /// Starts a worker, which ends with the lifecycle.
     pub(crate) fn work(&self) -> Lifecycle {
         self.work_with(AttendanceConfig { timer_interval_ms: 20, ..AttendanceConfig::default() })

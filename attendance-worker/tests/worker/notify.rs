@@ -12,7 +12,7 @@ use anyhow::Result;
 use rollcall_attendance_worker::{AttendanceConfig, NotifyConfig, consumer};
 use rollcall_bus::Message;
 use rollcall_schemas::{
-    id::{GuardianId, RequestId, WebhookId},
+    id::{GuardianId, RequestId, UserId, WebhookId},
     notification::{Language, Preferences, Topic},
     outcome::Outcome,
     request::{SessionCommand, SessionPlan, WebhookCommand, WebhookRequest},
@@ -63,15 +63,29 @@ impl School {
     }
 
     async fn log(&self, webhook: &Webhook) -> Result<Vec<DeliveryView>> {
+        self.log_of(webhook.id).await
+    }
+
+    /// What is sent to a recipient of any kind.
+    async fn log_of(&self, recipient: WebhookId) -> Result<Vec<DeliveryView>> {
         let mut db = self.pool.acquire().await?;
-        Ok(deliveries::of_webhook(&mut db, webhook.id, ALL).await?.rows)
+        Ok(deliveries::of_webhook(&mut db, recipient, ALL).await?.rows)
     }
 
     /// Waits until a delivery of this webhook stands so after that many attempts.
     async fn stands(&self, webhook: &Webhook, state: &str, attempts: usize) -> DeliveryView {
+        self.recipient_stands(webhook.id, state, attempts).await
+    }
+
+    /// The same of what a person is told.
+    async fn told(&self, person: UserId, state: &str, attempts: usize) -> DeliveryView {
+        self.recipient_stands(WebhookId(person.0), state, attempts).await
+    }
+
+    async fn recipient_stands(&self, recipient: WebhookId, state: &str, attempts: usize) -> DeliveryView {
         let recorded = |delivery: &DeliveryView| delivery.log.as_array().map_or(0, Vec::len);
         eventually(&format!("{state} after {attempts}"), SOON, || async {
-            let log = self.log(webhook).await.unwrap();
+            let log = self.log_of(recipient).await.unwrap();
             log.into_iter().find(|delivery| delivery.state == state && recorded(delivery) == attempts)
         })
         .await

@@ -5,14 +5,18 @@ use anyhow::{Context, Result};
 use rollcall_schemas::{
     fact::{
         AttendanceStatus::{self, *},
-        Evidence, FactEvent, Resolution,
+        Evidence, EvidenceRule, FactEvent, Resolution,
     },
     id::{ReviewId, SessionId, UserId},
     outcome::Answer,
     request::{AttendanceCommand, StudentRef, Verdict, Word},
     scan::{OnDoubt, Position, QrToken, Scan},
 };
-use rollcall_store::protections::{self, Protections, RoomPosition};
+use rollcall_store::{
+    classes::{self, ClassSettings},
+    enrolments,
+    protections::{self, Protections, RoomPosition},
+};
 
 /// A lesson of a class that asks about scans from far away, and the code that it shows.
 async fn lesson(school: &School) -> Result<(SessionId, QrToken)> {
@@ -168,5 +172,50 @@ async fn a_word_that_is_taken_back_leaves_what_was_seen_or_nothing_until_the_end
     let records = school.records(session).await?;
     assert_eq!(records[&bert], (Present, 250, Evidence::Qr));
     assert_eq!(records[&carla], (Absent, 1_000, Evidence::None));
+    Ok(worker.stop(SOON).await?)
+}
+
+#[tokio::test]
+async fn a_face_that_was_refused_makes_no_record_when_the_student_comes() -> Result<()> {
+    let school = School::open(2).await?;
+    let rule = ClassSettings {
+        evidence_rule: EvidenceRule::FaceProposes,
+        late_after_seconds: 60,
+        ..ClassSettings::default()
+    };
+    classes::set_settings(&mut *school.pool.acquire().await?, school.class, rule, at(-3_600)).await?;
+    let worker = school.work();
+    let session = school.lesson().await?;
+    let [anna, bert] = [school.students[0], school.students[1]];
+    school.enrol(anna, towards(0, 1.0)).await?;
+    school.see(20, vec![face(0, 0.99)]).await?;
+    let (review_id, reason) = open(&school, session).await?.context("it is asked about")?;
+    assert_eq!(reason, "no_scan");
+    let verdict = Verdict::Reassign { student_id: bert };
+    school.say(30, AttendanceCommand::Resolve { review_id, verdict, reason: None }).await?;
+    // Bert goes on being taken for anna.
+    school.see(100, vec![face(0, 0.99)]).await?;
+    assert_eq!(open(&school, session).await?, None);
+    let token = school.token(session, 200).await?;
+    school.scan(anna, token, 200).await?.ok().context("it counts")?;
+    assert_eq!(school.records(session).await?[&anna], (Late, 200, Evidence::Qr));
+    Ok(worker.stop(SOON).await?)
+}
+
+#[tokio::test]
+async fn a_word_about_somebody_who_has_left_leaves_no_absence_when_it_is_taken_back() -> Result<()> {
+    let school = School::open(1).await?;
+    let worker = school.work();
+    let (session, _) = lesson(&school).await?;
+    let anna = school.students[0];
+    say(&school, session, anna, Excused).await?;
+    let mut connection = school.pool.acquire().await?;
+    enrolments::end(&mut connection, anna, Some(school.class), at(200)).await?;
+    school.end(session, 300).await?;
+    assert_eq!(school.records(session).await?[&anna].0, Excused);
+    school
+        .say(400, AttendanceCommand::Withdraw { session_id: session, student_id: anna, reason: None })
+        .await?;
+    assert_eq!(school.rows(session).await?, []);
     Ok(worker.stop(SOON).await?)
 }

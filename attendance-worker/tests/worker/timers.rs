@@ -9,7 +9,7 @@ use rollcall_schemas::{
     fact::{AttendanceStatus::*, Evidence, Fact, FactEvent, SessionState},
     id::SessionId,
     outcome::{Outcome, OutcomeResult, Refusal},
-    request::SessionCommand,
+    request::{SessionCommand, SessionPlan},
     subject::{Stream, frames_consumer},
 };
 use rollcall_store::{
@@ -17,7 +17,7 @@ use rollcall_store::{
     outbox::{self, OutboxMessage},
     session_views,
 };
-use rollcall_test_support::eventually;
+use rollcall_test_support::{Obstacle, eventually};
 use serde_json::Value;
 use std::{
     sync::{
@@ -87,6 +87,54 @@ async fn two_workers_end_a_session_once_and_at_its_planned_end() -> Result<()> {
         school.facts().await?.iter().all(|fact| fact.event.name() != "qr.rotated" || fact.at < at(3_600))
     );
     Ok(())
+}
+
+#[tokio::test]
+async fn a_session_that_cannot_be_ended_keeps_no_other_open() -> Result<()> {
+    let school = School::open(1).await?;
+    let worker = school.work();
+    let first = school.lesson().await?;
+    let plan = SessionPlan::between(at(3_600), at(7_200));
+    let create = SessionCommand::Create { class_id: school.other_class().await?, plan };
+    let second = school.command(0, create).await?.session_id;
+    school.command(3_600, SessionCommand::Start { session_id: second }).await?;
+    let is_first = format!("NEW.id = '{first}'");
+    let obstacle = Obstacle::put(&school.pool, ("UPDATE", "sessions"), &is_first).await;
+    school.clock.set(at(7_200));
+    let ended = facts(&school, "session.ended", 1).await?;
+    assert_eq!(ended[0].scope.session_id, Some(second));
+    assert_eq!(state(&school, first).await?, SessionState::Active);
+    obstacle.remove().await;
+    let ended = facts(&school, "session.ended", 2).await?;
+    assert_eq!((ended[1].scope.session_id, ended[1].at), (Some(first), at(3_600)));
+    Ok(worker.stop(SOON).await?)
+}
+
+#[tokio::test]
+async fn a_session_ends_when_the_scans_from_before_its_end_are_decided() -> Result<()> {
+    let school = School::open(2).await?;
+    let worker = school.work();
+    let session = school.lesson().await?;
+    let token = school.token(session, 10).await?;
+    let obstacle = Obstacle::put(&school.pool, ("INSERT", "attendance"), "NEW.scan_id IS NOT NULL").await;
+    let scan = school.scan_of(school.students[0], token, 20);
+    school.publish_scan(&scan, &scan.scan_id.to_string()).await?;
+    school.clock.set(at(3_600 + 10));
+    eventually("the scan to be taken up", SOON, || async {
+        let state = school.bus.consumer(Stream::Scans, consumer::SCANS).await.ok()??;
+        (state.in_flight > 0).then_some(())
+    })
+    .await;
+    all_timers(&school).await?;
+    assert_eq!(state(&school, session).await?, SessionState::Active);
+    obstacle.remove().await;
+    facts(&school, "session.ended", 1).await?;
+    let records = school.records(session).await?;
+    assert_eq!(records[&school.students[0]], (Present, 20, Evidence::Qr));
+    assert_eq!(records[&school.students[1]], (Absent, 3_600, Evidence::None));
+    // Nobody was told of an absence that none was.
+    assert_eq!(school.fact_counts().await?.get("attendance.corrected"), None);
+    Ok(worker.stop(SOON).await?)
 }
 
 #[tokio::test]
@@ -185,6 +233,22 @@ async fn a_request_to_end_that_comes_after_the_timer_moves_the_end() -> Result<(
     let ended = facts(&school, "session.ended", 2).await?;
     assert_eq!(ended[1].at, at(200));
     assert!(matches!(ended[1].event, FactEvent::SessionEnded { present: 1, absent: 2, .. }));
+    Ok(worker.stop(SOON).await?)
+}
+
+#[tokio::test]
+async fn a_session_that_ends_by_itself_for_the_second_time_is_told_again() -> Result<()> {
+    let school = School::open(1).await?;
+    let worker = school.work();
+    let session_id = school.lesson().await?;
+    school.clock.set(at(3_700));
+    facts(&school, "session.ended", 1).await?;
+    // It turns out to have been ended, and opened again, before that: it ends at the same time once more.
+    school.end(session_id, 1_800).await?;
+    let reopen = SessionCommand::Reopen { session_id, ends_at: None, reason: "too early".into() };
+    school.command(1_900, reopen).await?;
+    let ended = facts(&school, "session.ended", 3).await?;
+    assert_eq!(ended.iter().map(|fact| fact.at).collect::<Vec<_>>(), [at(3_600), at(1_800), at(3_600)]);
     Ok(worker.stop(SOON).await?)
 }
 

@@ -2,11 +2,15 @@
 
 use crate::harness::{SOON, School, at};
 use anyhow::Result;
-use chrono::{NaiveTime, TimeDelta, Weekday};
-use rollcall_schemas::{fact::SessionState, id::SessionId, request::SessionCommand};
-use rollcall_store::{lessons, pages::Page, session_views, timetables};
+use chrono::{NaiveTime, TimeDelta, Timelike, Weekday};
+use rollcall_schemas::{
+    fact::SessionState,
+    id::{ClassId, SessionId},
+    request::{SessionCommand, SessionPlan},
+};
+use rollcall_store::{lessons, pages::Page, session_views, sessions, timetables};
 use rollcall_test_support::eventually;
-use rollcall_timetable::{Change, Entry, Exception, Slot, Timetable};
+use rollcall_timetable::{Change, Entry, Exception, Place, Slot, Timetable};
 use std::collections::BTreeMap;
 
 const ALL: Page = Page { limit: 1_000, offset: 0 };
@@ -27,9 +31,118 @@ fn daily() -> Timetable {
 }
 
 async fn set(school: &School, timetable: &Timetable) -> Result<()> {
+    set_of(school, school.class, (timetable, None)).await
+}
+
+async fn set_of(school: &School, class: ClassId, timetable: (&Timetable, Option<&str>)) -> Result<()> {
     let mut tx = school.pool.begin().await?;
-    timetables::replace(&mut tx, school.class, (timetable, None), school.clock.now()).await?;
+    timetables::replace(&mut tx, class, timetable, school.clock.now()).await?;
     tx.commit().await?;
+    Ok(())
+}
+
+/// Lessons on the Tuesday after the first day, each for an hour, in one room.
+fn on_tuesday(hours: &[u32]) -> Timetable {
+    let time = |hour| NaiveTime::from_hms_opt(hour, 0, 0).expect("a full hour");
+    let tuesday = daily().entries.remove(1);
+    let until = Some(at(86_400).date_naive());
+    let entry = |hour: &u32| Entry { starts: time(*hour), ends: time(hour + 1), until, ..tuesday.clone() };
+    Timetable { entries: hours.iter().map(entry).collect(), exceptions: vec![] }
+}
+
+/// The sessions of a class that are not cancelled, by the hour (UTC) at which they begin.
+async fn hours(school: &School, class: ClassId) -> Result<BTreeMap<u32, SessionId>> {
+    let mut connection = school.pool.acquire().await?;
+    let found = session_views::of_class(&mut connection, class, ALL).await?;
+    let kept = found.rows.into_iter().filter(|session| session.state != SessionState::Cancelled);
+    Ok(kept.map(|session| (session.starts_at.hour(), session.id)).collect())
+}
+
+#[tokio::test]
+async fn lessons_take_the_places_that_others_leave() -> Result<()> {
+    let school = School::open(1).await?;
+    let timetable = on_tuesday(&[13, 14, 15]);
+    set(&school, &timetable).await?;
+    let _worker = school.work();
+    planned(&school, 1).await?;
+    let before = hours(&school, school.class).await?;
+    assert_eq!(before.keys().copied().collect::<Vec<_>>(), [13, 14, 15]);
+
+    // An hour later by the clocks of another zone, and then back: the first or the last is in the way of the next.
+    set_of(&school, school.class, (&timetable, Some("Atlantic/Azores"))).await?;
+    planned(&school, 2).await?;
+    let later = hours(&school, school.class).await?;
+    assert_eq!(later, before.iter().map(|(hour, id)| (hour + 1, *id)).collect());
+    set_of(&school, school.class, (&timetable, None)).await?;
+    planned(&school, 3).await?;
+    assert_eq!(hours(&school, school.class).await?, before);
+
+    // The first two change places.
+    let date = at(86_400).date_naive();
+    let moved = |from: usize, to: usize| {
+        let Entry { starts, ends, .. } = timetable.entries[to];
+        let place = Place { date, starts, ends, room: Some("Lab".into()) };
+        Exception {
+            slot: Slot { date, starts: timetable.entries[from].starts },
+            change: Change::Moved(place),
+        }
+    };
+    let swapped = Timetable { exceptions: vec![moved(0, 1), moved(1, 0)], ..timetable.clone() };
+    set(&school, &swapped).await?;
+    planned(&school, 4).await?;
+    assert_eq!(
+        hours(&school, school.class).await?,
+        BTreeMap::from([(13, before[&14]), (14, before[&13]), (15, before[&15])])
+    );
+    eventually("everything is told", SOON, || async {
+        (school.fact_counts().await.ok()?.get("session.changed") == Some(&8)).then_some(())
+    })
+    .await;
+    assert_eq!(school.fact_counts().await?.get("session.cancelled"), None);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_was_said_of_a_session_by_hand_stays_when_its_lesson_moves() -> Result<()> {
+    let school = School::open(1).await?;
+    let mut timetable = on_tuesday(&[13]);
+    set(&school, &timetable).await?;
+    let _worker = school.work();
+    planned(&school, 1).await?;
+    let session_id = hours(&school, school.class).await?[&13];
+    let plan = SessionPlan { qr_ttl_seconds: Some(5), ..plan_of(&school, session_id).await? };
+    school.command(0, SessionCommand::Change { session_id, plan: plan.clone() }).await?;
+    timetable.entries[0].room = Some("Hall".into());
+    set(&school, &timetable).await?;
+    planned(&school, 2).await?;
+    assert_eq!(plan_of(&school, session_id).await?, SessionPlan { room: Some("Hall".into()), ..plan });
+    Ok(())
+}
+
+async fn plan_of(school: &School, session: SessionId) -> Result<SessionPlan> {
+    Ok(sessions::plan_of(&mut *school.pool.acquire().await?, session).await?)
+}
+
+#[tokio::test]
+async fn a_withheld_lesson_is_planned_when_what_was_in_its_way_goes() -> Result<()> {
+    let school = School::open(1).await?;
+    let other = school.other_class().await?;
+    set_of(&school, other, (&on_tuesday(&[14]), None)).await?;
+    let _worker = school.work();
+    eventually("the other class is planned", SOON, || async {
+        (hours(&school, other).await.ok()?.len() == 1).then_some(())
+    })
+    .await;
+    // In the same room at the same time.
+    set(&school, &on_tuesday(&[14, 15])).await?;
+    planned(&school, 1).await?;
+    assert_eq!(hours(&school, school.class).await?.into_keys().collect::<Vec<_>>(), [15]);
+    set_of(&school, other, (&on_tuesday(&[16]), None)).await?;
+    eventually("the lesson is planned after all", SOON, || async {
+        (hours(&school, school.class).await.ok()?.len() == 2).then_some(())
+    })
+    .await;
+    assert_eq!(hours(&school, other).await?.into_keys().collect::<Vec<_>>(), [16]);
     Ok(())
 }
 

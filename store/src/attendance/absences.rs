@@ -39,9 +39,10 @@ pub async fn withdraw_absences(
     at: DateTime<Utc>,
 ) -> Result<Vec<UserId>, StoreError> {
     sqlx::query!(
-        "INSERT INTO attendance_history (attendance_id, cause, status, marked_at, evidence, decided_by, reason, recorded_at,
-                                         changed_at)
-         SELECT id, $2, status, marked_at, evidence, decided_by, reason, recorded_at, $3 FROM attendance
+        "INSERT INTO attendance_history (attendance_id, session_id, student_id, cause, status, marked_at, evidence, decided_by,
+                                         reason, recorded_at, changed_at)
+         SELECT id, session_id, student_id, $2, status, marked_at, evidence, decided_by, reason, recorded_at, $3
+         FROM attendance
          WHERE session_id = $1 AND status = 'absent' AND evidence = 'none'
          ON CONFLICT DO NOTHING",
         session.0,
@@ -69,9 +70,10 @@ pub async fn withdraw(
 ) -> Result<(), StoreError> {
     sqlx::query!(
         "WITH gone AS (DELETE FROM attendance WHERE id = $1 RETURNING *)
-         INSERT INTO attendance_history (attendance_id, cause, status, marked_at, evidence, similarity, decided_by, reason,
-                                         recorded_at, changed_at)
-         SELECT id, $2, status, marked_at, evidence, similarity, decided_by, reason, recorded_at, $3 FROM gone
+         INSERT INTO attendance_history (attendance_id, session_id, student_id, cause, status, marked_at, evidence, similarity,
+                                         decided_by, reason, recorded_at, changed_at)
+         SELECT id, session_id, student_id, $2, status, marked_at, evidence, similarity, decided_by, reason, recorded_at, $3
+         FROM gone
          ON CONFLICT DO NOTHING",
         id.0,
         cause,

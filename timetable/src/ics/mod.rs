@@ -7,7 +7,7 @@ mod rule;
 pub use read::{Import, LineError, ReadEvent, read};
 
 use chrono::{DateTime, Utc};
-use icalendar::{Calendar, Component, Event, EventLike};
+use icalendar::{Calendar, Component, Event, EventLike, EventStatus};
 
 /// A lesson as a calendar shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub struct Entry {
     pub summary: String,
     /// Where it is.
     pub location: Option<String>,
+    /// Whether it was given up: it stays in the file, or calendars that know it would not forget it.
+    pub is_cancelled: bool,
 }
 
 /// A calendar file of lessons, each at its instant: no reader needs to know about time zones to show it rightly.
@@ -34,6 +36,9 @@ pub fn calendar(name: &str, entries: &[Entry], written_at: DateTime<Utc>) -> Str
         event.summary(&entry.summary);
         if let Some(room) = &entry.location {
             event.location(room);
+        }
+        if entry.is_cancelled {
+            event.status(EventStatus::Cancelled);
         }
         calendar.push(event.done());
     }

@@ -171,6 +171,7 @@ fn a_written_file_reads_as_the_lessons_it_was_written_from() {
             ends_at: lesson.ends_at,
             summary: "Algebra; groups, rings\nand fields".into(),
             location: lesson.place.room.clone(),
+            is_cancelled: false,
         })
         .collect();
     let text = ics::calendar("Algebra", &entries, DateTime::UNIX_EPOCH);

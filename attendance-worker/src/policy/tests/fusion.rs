@@ -2,7 +2,7 @@
 
 use super::{
     super::{
-        fusion::{Decision, Gathered, decide, settle},
+        fusion::{self, Decision, Gathered, decide, settle},
         protection::ScanDoubt,
         question::Question,
     },
@@ -96,6 +96,14 @@ fn a_scan_in_doubt_is_asked_about_where_nothing_else_is_to_be_said() {
 }
 
 #[test]
+fn a_face_that_a_person_has_refused_counts_for_nothing() {
+    use Makes::{Nothing, Record};
+    let refused = |scan, face| Gathered { face_is_refused: true, ..gathered(scan, face) };
+    assert_eq!(made(&refused(None, Some(30)), &by(FaceProposes)), Nothing, "and is not asked about");
+    assert_eq!(made(&refused(Some(2_400), Some(30)), &by(FaceProposes)), Record(2_400, Kind::Qr));
+}
+
+#[test]
 fn a_record_by_both_names_both() {
     for (scan, face) in [(30, 90), (90, 30)] {
         let mark = decide(&gathered(Some(scan), Some(face)), &by(Both), &(at(0)..at(3_600))).mark.unwrap();
@@ -181,6 +189,17 @@ fn what_a_person_said_is_neither_changed_nor_asked_about() {
             assert_eq!((settled.change, settled.question), (None, None), "{status} by {rule}");
         }
     }
+}
+
+#[test]
+fn a_word_taken_back_leaves_an_absence_to_those_who_were_in_the_class_at_the_end() {
+    let ended = Session { state: SessionState::Completed, ended_at: Some(at(100)), ..session() };
+    let word = mark(AttendanceStatus::Excused, at(50), Kind::Manual);
+    let unsaid =
+        |ended_with, scan| fusion::unsaid((&word, ended_with), &gathered(scan, None), &settings(), &ended).0;
+    assert_eq!(unsaid(Some(at(100)), None), Some(mark(AttendanceStatus::Absent, at(100), Kind::None)));
+    assert_eq!(unsaid(None, None), None, "whoever had left the class by then");
+    assert_eq!(unsaid(None, Some(30)), Some(scanned(AttendanceStatus::Present, 1, at(30))));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 use super::super::notify::{
-    Circle, Circumstances, Timing, after_quiet_hours, is_given_up, next_digest, notify, retry_at, topic,
+    Circle, Circumstances, Timing, after_quiet_hours, happened_at, is_given_up, next_digest, notify,
+    retry_at, topic,
 };
 use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
 use chrono_tz::{America::New_York, Australia::Lord_Howe, Europe::Vienna, Tz};
@@ -99,7 +100,8 @@ fn wishes(channels: &[(Topic, &[Channel])]) -> Preferences {
 fn told(wishes: &Preferences, offered: &[Channel], now: &str) -> Vec<(Channel, Timing)> {
     let told_within = TimeDelta::hours(72);
     let circumstances = Circumstances { now: utc(now), zone: Vienna, offered, told_within };
-    notify((Topic::Absent, &recorded(AttendanceStatus::Absent)), wishes, circumstances)
+    let at = recorded(AttendanceStatus::Absent).at;
+    notify((Topic::Absent, at), wishes, circumstances)
 }
 
 #[test]
@@ -142,6 +144,13 @@ fn wishes_go_before_what_is_usual_and_digests_before_quiet_hours() {
     for (case, wishes, offered, expected) in table {
         assert_eq!(told(&wishes, offered, now), expected, "{case}");
     }
+}
+
+#[test]
+fn a_correction_is_news_however_old_what_it_corrects() {
+    let (fact, published_at) = (recorded(AttendanceStatus::Absent), utc("2026-04-01T00:00:00Z"));
+    assert_eq!(happened_at(Topic::Corrected, &fact, published_at), published_at);
+    assert_eq!(happened_at(Topic::Absent, &fact, published_at), fact.at);
 }
 
 #[test]

@@ -55,6 +55,12 @@ fn a_session_opens_again_after_its_end_until_a_time_to_come() {
     assert_eq!(bad_end(Some(4_000), 4_000), "endTime", "it would end at once");
     assert_eq!(reopen(&ended, Some(at(5_000 + day)), at(5_000)), Ok(at(5_000 + day)));
     assert_eq!(bad_end(Some(5_001 + day), 5_000), "endTime", "longer than a day");
+    let early = Session { started_at: Some(at(-1_200)), ended_at: Some(at(-900)), ..ended };
+    assert!(
+        matches!(reopen(&early, Some(at(0)), at(-600)), Err(NotReopened::BadEnd(_))),
+        "before its planned time"
+    );
+    assert_eq!(reopen(&early, Some(at(1)), at(-600)), Ok(at(1)));
     let (last, late) = (1_800 + day, 1_801 + day);
     assert_eq!(reopen(&ended, Some(at(last + 60)), at(last)), Ok(at(last + 60)), "a day after its end");
     assert_eq!(reopen(&ended, Some(at(late + 60)), at(late)), Err(NotReopened::TooLate));
@@ -66,7 +72,8 @@ fn a_session_opens_again_after_its_end_until_a_time_to_come() {
 fn the_end_of_a_session_that_was_opened_again_stays_after_that() {
     let open = Session { reopened_at: Some(at(2_000)), ..session() };
     assert_eq!(end(&open, at(2_500)), Ok(at(2_500)));
-    assert_eq!(end(&open, at(1_000)), Ok(at(2_000)), "asked for while it was closed");
+    assert_eq!(end(&open, at(2_000)), Ok(at(2_000)));
+    assert_eq!(end(&open, at(1_999)), Err(IllegalMove::Unopened), "asked for while it was closed");
     let over = Session { state: SessionState::Completed, ended_at: Some(at(3_000)), ..open };
     assert_eq!(end(&over, at(2_500)), Ok(at(2_500)), "moved to an earlier time");
     let completed = Err(IllegalMove::State { state: SessionState::Completed });
@@ -87,7 +94,8 @@ fn a_session_opens_before_its_planned_end_only() {
 fn a_session_ends_within_its_span() {
     assert_eq!(end(&session(), at(100)), Ok(at(100)));
     assert_eq!(end(&session(), at(9_999)), Ok(at(3_600)));
-    assert_eq!(end(&session(), at(-5)), Ok(at(0)));
+    assert_eq!(end(&session(), at(0)), Ok(at(0)));
+    assert_eq!(end(&session(), at(-5)), Err(IllegalMove::Unopened), "asked for before it began");
 }
 
 #[test]

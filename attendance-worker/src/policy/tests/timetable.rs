@@ -1,6 +1,6 @@
 //! What a timetable does to sessions.
 
-use crate::policy::timetable::{Step, steps};
+use crate::policy::timetable::{NewLesson, Steps, steps};
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 use proptest::prelude::*;
 use rollcall_schemas::{
@@ -62,20 +62,17 @@ fn planned(day: i64, state: SessionState) -> KnownLesson {
 /// What is done, in short.
 fn told(wanted: &[Lesson], known: Vec<KnownLesson>) -> Vec<String> {
     let day = |slot: &Slot| (slot.date - self::slot(0).date).num_days();
-    steps(CLASS, (wanted, None), known, now())
-        .iter()
-        .map(|step| match step {
-            Step::Withdraw(lesson) => format!("withdraw {}", day(&lesson.slot)),
-            Step::Change(lesson, plan) => {
-                let held = (plan.starts_at - now()).num_days();
-                format!("change {} to {held} in {}", day(&lesson.slot), plan.room.as_deref().unwrap_or("-"))
-            }
-            Step::Plan { slot, attempt, session_id: id, .. } => {
-                assert_eq!(*id, session_id(CLASS, *slot, *attempt));
-                format!("plan {} attempt {attempt}", day(slot))
-            }
-        })
-        .collect()
+    let Steps { withdrawn, changed, new } = steps(CLASS, (wanted, None), known, now());
+    let withdrawn = withdrawn.iter().map(|lesson| format!("withdraw {}", day(&lesson.slot)));
+    let changed = changed.iter().map(|(lesson, plan)| {
+        let held = (plan.starts_at - now()).num_days();
+        format!("change {} to {held} in {}", day(&lesson.slot), plan.room.as_deref().unwrap_or("-"))
+    });
+    let new = new.iter().map(|NewLesson { slot, attempt, session_id: id, .. }| {
+        assert_eq!(*id, session_id(CLASS, *slot, *attempt));
+        format!("plan {} attempt {attempt}", day(slot))
+    });
+    withdrawn.chain(changed).chain(new).collect()
 }
 
 /// What it is about, what the timetable has, what became of it so far, and what is done.
@@ -131,34 +128,26 @@ fn only_what_is_still_as_planned_follows_the_timetable() {
 #[test]
 fn a_lesson_without_a_room_is_in_the_room_of_its_class() {
     let steps = steps(CLASS, (&[lesson(1, 1, "")], Some("Class room")), vec![], now());
-    let [Step::Plan { plan, .. }] = &steps[..] else { panic!("{steps:?}") };
-    assert_eq!(plan.room.as_deref(), Some("Class room"));
+    let [lesson] = &steps.new[..] else { panic!("{steps:?}") };
+    assert_eq!(lesson.plan.room.as_deref(), Some("Class room"));
 }
 
 /// What the steps leave behind, where nothing is in the way.
-fn carried_out(known: Vec<KnownLesson>, steps: &[Step]) -> Vec<KnownLesson> {
-    let mut lessons: BTreeMap<Slot, KnownLesson> = known.into_iter().map(|it| (it.slot, it)).collect();
-    for step in steps {
-        let lesson = match step.clone() {
-            Step::Withdraw(lesson) => {
-                let session = lesson.session.clone().map(|(_, plan)| (SessionState::Cancelled, plan));
-                KnownLesson { state: LessonState::Withdrawn, session, ..lesson }
-            }
-            Step::Change(lesson, plan) => {
-                KnownLesson { plan: plan.clone(), session: Some((SessionState::Scheduled, plan)), ..lesson }
-            }
-            Step::Plan { slot, session_id, attempt, plan } => KnownLesson {
-                slot,
-                state: LessonState::Planned,
-                attempt,
-                session_id,
-                session: Some((SessionState::Scheduled, plan.clone())),
-                plan,
-            },
-        };
-        lessons.insert(lesson.slot, lesson);
-    }
-    lessons.into_values().collect()
+fn carried_out(known: Vec<KnownLesson>, steps: Steps) -> Vec<KnownLesson> {
+    let withdrawn = steps.withdrawn.into_iter().map(|lesson| {
+        let session = lesson.session.clone().map(|(_, plan)| (SessionState::Cancelled, plan));
+        KnownLesson { state: LessonState::Withdrawn, session, ..lesson }
+    });
+    let changed = steps.changed.into_iter().map(|(lesson, plan)| {
+        let session = Some((SessionState::Scheduled, plan.clone()));
+        KnownLesson { plan, session, ..lesson }
+    });
+    let new = steps.new.into_iter().map(|NewLesson { slot, session_id, attempt, plan }| {
+        let session = Some((SessionState::Scheduled, plan.clone()));
+        KnownLesson { slot, state: LessonState::Planned, attempt, session_id, session, plan }
+    });
+    let lessons = known.into_iter().chain(withdrawn).chain(changed).chain(new);
+    lessons.map(|it| (it.slot, it)).collect::<BTreeMap<Slot, KnownLesson>>().into_values().collect()
 }
 
 fn timetables() -> impl Strategy<Value = Vec<Lesson>> {
@@ -175,8 +164,8 @@ proptest! {
         let mut known = Vec::new();
         for wanted in &changes {
             let planned = steps(CLASS, (wanted, None), known.clone(), now());
-            known = carried_out(known, &planned);
-            prop_assert_eq!(steps(CLASS, (wanted, None), known.clone(), now()), vec![]);
+            known = carried_out(known, planned);
+            prop_assert_eq!(steps(CLASS, (wanted, None), known.clone(), now()), Steps::default());
             let there: BTreeMap<_, _> = known.iter()
                 .filter(|lesson| lesson.state == LessonState::Planned)
                 .map(|lesson| (lesson.slot, lesson.plan.starts_at)).collect();

@@ -117,7 +117,8 @@ impl World {
             }
             Arrival::TakeBack => {
                 let Some(word) = self.record.filter(stands) else { return };
-                let (mark, question) = unsaid(&word, &self.gathered(), &self.settings, &self.session);
+                let (mark, question) =
+                    unsaid((&word, self.session.ended_at), &self.gathered(), &self.settings, &self.session);
                 self.record = mark;
                 self.ask(question);
             }
@@ -177,6 +178,7 @@ impl World {
             scans: kept.chain(self.record.and_then(|mark| mark.scan)).collect(),
             doubted: self.doubted.clone(),
             votes: self.votes.values().copied().collect(),
+            face_is_refused: false,
         }
     }
 

@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use axum::http::StatusCode;
 use chrono::TimeDelta;
 use rollcall_attendance_worker::{NotifyConfig, WebhookConfig, consumer};
+use rollcall_bus::Message;
 use rollcall_schemas::{
     outcome::{Answer, OutcomeResult},
     request::WebhookCommand,
@@ -277,6 +278,25 @@ async fn a_log_that_comes_again_is_one_delivery_each_and_a_replay_sends_again_un
             .then_some(())
     })
     .await;
+    Ok(worker.stop(SOON).await?)
+}
+
+#[tokio::test]
+async fn a_fact_that_the_log_holds_twice_is_replayed_once() -> Result<()> {
+    let school = School::open(1).await?;
+    let receiver = Receiver::start([]).await?;
+    let webhook = school.webhook(format!("http://{}/hook", receiver.address), &["session.ended"]).await?;
+    let worker = school.notify(webhooks_only());
+    school.missed_lesson().await?;
+    let fact = school.facts().await?.into_iter().find(|fact| fact.event.name() == "session.ended");
+    let fact = fact.context("it was told")?;
+    // As when the mark was lost that it was published, and the broker had forgotten its id.
+    school.bus.publish(Message::json(fact.subject(), "again", &fact)?).await?;
+    school.stands(&webhook, "delivered", 1).await;
+    school.ask_webhook(&webhook, WebhookCommand::Replay { since: 0 }).await?;
+    let delivery = school.stands(&webhook, "delivered", 2).await;
+    let arrived = receiver.after(2).await;
+    assert!(arrived.iter().all(|one| one.header("webhook-id") == delivery.id.to_string()));
     Ok(worker.stop(SOON).await?)
 }
 

@@ -4,8 +4,9 @@ use super::RECEIVERS;
 use crate::harness::{SOON, School, at};
 use anyhow::{Context, Result};
 use chrono::TimeDelta;
-use rollcall_attendance_worker::{NotifyConfig, SmtpConfig, consumer};
+use rollcall_attendance_worker::{EmailSecurity, NotifyConfig, SmtpConfig, consumer};
 use rollcall_schemas::{
+    id::WebhookId,
     notification::{
         Digest, Every, Preferences, QuietHours, Reader, Topic, UNSUBSCRIBE_PATH, UNSUBSCRIBE_PURPOSE,
         Unsubscription, Weekday,
@@ -14,10 +15,12 @@ use rollcall_schemas::{
 };
 use rollcall_service::{config::Secret, seal::Sealer};
 use rollcall_store::preferences;
+use rollcall_test_support::eventually;
 use serde_json::{Value, json};
 use std::process::Stdio;
 use tokio::{
     io::{AsyncBufReadExt, BufReader, Lines},
+    net::TcpListener,
     process::{Child, ChildStdout, Command},
 };
 
@@ -184,11 +187,37 @@ async fn what_comes_in_quiet_hours_comes_after_them_and_a_digest_holds_all_of_it
     for _ in 0..2 {
         assert_eq!(server.next().await?["to"], json!([format!("{}@example.org", school.students[0])]));
     }
+    // Once that is on record: what is only leased is sent again when the clock leaps over the lease.
+    eventually("both are on record", SOON, || async {
+        let log = school.log_of(WebhookId(school.students[0].0)).await.ok()?;
+        log.iter().all(|delivery| delivery.state == "delivered").then_some(())
+    })
+    .await;
     school.clock.set(at(9 * 3_600));
     let mail = server.next().await?;
     assert_eq!(mail["to"], json!([format!("{}@example.org", school.teacher)]));
     assert_eq!(mail["headers"]["subject"], "2 notifications");
     let text = mail["parts"]["text/plain"].as_str().unwrap();
     assert_eq!(text.matches("- Mathematics on 2 March 2026 at").count(), 2, "{text}");
+    Ok(worker.stop(SOON).await?)
+}
+
+#[tokio::test]
+async fn a_mail_server_that_says_nothing_is_not_waited_for() -> Result<()> {
+    let school = School::open(1).await?;
+    // Connections are accepted by the system, and nobody answers.
+    let silent = TcpListener::bind("127.0.0.1:0").await?;
+    let smtp = SmtpConfig {
+        host: "127.0.0.1".into(),
+        port: silent.local_addr()?.port(),
+        security: EmailSecurity::None,
+        from: "Hill School <rollcall@school.example>".into(),
+        timeout_ms: 100,
+        ..SmtpConfig::default()
+    };
+    let worker = school.notify(NotifyConfig { smtp, ..NotifyConfig::default() });
+    school.missed_lesson().await?;
+    let delivery = school.told(school.students[0], "waiting", 1).await;
+    assert_eq!(delivery.log[0]["failure"], "the mail server took too long");
     Ok(worker.stop(SOON).await?)
 }
