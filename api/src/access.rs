@@ -321,8 +321,9 @@ async fn check_ownership(
         Ownership::Record(name) => {
             let record: AttendanceId = parameter(parameters, name)?;
             let mut db = api.connection().await?;
-            let record =
-                attendance_views::find(&mut db, record).await?.ok_or_else(|| Problem::not_found("record"))?;
+            let record = attendance_views::subject(&mut db, record)
+                .await?
+                .ok_or_else(|| Problem::not_found("record"))?;
             match caller.role() {
                 Student if record.student_id == caller.id() => Ok(()),
                 Student => Err(Problem::forbidden("this record is not yours to see").into()),

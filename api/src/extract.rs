@@ -143,6 +143,11 @@ impl Caller {
         }
     }
 
+    /// Whether it is another program.
+    pub(crate) fn is_integration(&self) -> bool {
+        matches!(self, Caller::Integration(_))
+    }
+
     /// The sign-in of a user.
     pub(crate) fn sign_in_id(&self) -> Option<SignInId> {
         match self {

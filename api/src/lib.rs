@@ -46,6 +46,7 @@ mod reports;
 mod requests;
 mod sessions;
 mod signing;
+mod spreadsheet;
 mod state;
 mod status;
 mod students;

@@ -208,6 +208,18 @@ fn the_proxy_sends_to_ingest_what_ingest_serves() {
     assert_eq!(sent, served);
 }
 
+/// What they say of a deployment is not for whoever can reach it.
+#[test]
+fn the_proxy_keeps_readiness_and_metrics_inside() {
+    let caddyfile = file("deploy/Caddyfile");
+    assert!(caddyfile.contains("@inside path /ready /metrics\n"));
+    let (before, inside) = caddyfile.split_once("handle @inside {").unwrap();
+    let (inside, after) = inside.split_once("\n\t}\n").unwrap();
+    assert_eq!(inside.trim(), "respond 404");
+    // The first matching handle is taken: the one for everything else comes last.
+    assert!(!before.contains("handle {") && after.contains("handle {"));
+}
+
 /// The requests of a polling client belong to one process of the api.
 #[test]
 fn the_proxy_sends_a_polling_client_to_one_process() {

@@ -7,6 +7,7 @@ use rollcall_schemas::{
     subject::{self, RequestKind},
 };
 use rollcall_service::auth::ApiKey;
+use rollcall_store::identities;
 use rollcall_test_support::{Answer, Client, eventually};
 use serde_json::{Value, json};
 
@@ -55,8 +56,20 @@ async fn an_integration_does_what_its_scopes_say_and_no_more() {
     other["email"] = json!("t10@school.example");
     other["password"] = json!(PASSWORD);
     timetable.post("/api/v1/users", &other).await.refused(403, "AUTH_UNAUTHORIZED");
+    // An address that a program sends is not known to be the person's: nobody signs in by it alone.
+    let is_confirmed = async |email: &str| {
+        let found = identities::addressee(&mut test.api.connection().await.unwrap(), email).await;
+        found.unwrap().expect("somebody has the address").email_confirmed
+    };
+    timetable.put(&path, &json!({ "email": "s8b@school.example" })).await.data();
+    assert!(!is_confirmed("s8b@school.example").await);
+    test.admin().put(&path, &json!({ "email": "s8c@school.example" })).await.data();
+    assert!(is_confirmed("s8c@school.example").await);
     let student = json!({ "email": "s9@school.example", "fullName": "New" });
-    timetable.post("/api/v1/students", &student).await.data();
+    let student = timetable.post("/api/v1/students", &student).await.data()["student"]["id"].clone();
+    let path = format!("/api/v1/students/{}", student.as_str().unwrap());
+    timetable.put(&path, &json!({ "email": "s9b@school.example" })).await.data();
+    assert!(!is_confirmed("s9b@school.example").await);
     timetable.post("/api/v1/users", &person("admin")).await.refused(403, "AUTH_UNAUTHORIZED");
     let message = timetable.get("/api/v1/classes").await;
     message.refused(403, "AUTH_UNAUTHORIZED");

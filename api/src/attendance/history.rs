@@ -1,15 +1,15 @@
 //! `GET /attendance/{id}/history`.
 
-use super::{AttendanceBody, PersonBody, one::find};
+use super::{AttendanceBody, PersonBody, one::subject};
 use crate::{reply::Reply, state::Api};
 use axum::extract::State;
 use chrono::{DateTime, Utc};
 use rollcall_schemas::{
     fact::{AttendanceStatus, Evidence},
-    id::AttendanceId,
+    id::{AttendanceId, SessionId, UserId},
 };
 use rollcall_service::http::{Path, Success, SuccessEnvelope};
-use rollcall_store::attendance_views::{self, VersionView};
+use rollcall_store::attendance_views::{self, RecordSubject, VersionView};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -53,13 +53,19 @@ impl From<VersionView> for VersionBody {
 
 /// A record and everything that it has said.
 #[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct HistoryData {
-    attendance: AttendanceBody,
+    #[schema(value_type = Uuid)]
+    session_id: SessionId,
+    #[schema(value_type = Uuid)]
+    student_id: UserId,
+    /// Null when it was taken back.
+    attendance: Option<AttendanceBody>,
     /// Oldest first; what stands comes last.
     versions: Vec<VersionBody>,
 }
 
-/// Read everything that a record has said: who decided, by what evidence, when and why.
+/// Read everything that a record has said: who decided, by what evidence, when and why; also when it was taken back.
 #[utoipa::path(
     get,
     path = "/api/v1/attendance/{id}/history",
@@ -69,7 +75,8 @@ pub(crate) struct HistoryData {
 )]
 pub(crate) async fn get_history(State(api): State<Api>, Path(id): Path<AttendanceId>) -> Reply<HistoryData> {
     let mut db = api.connection().await?;
-    let attendance = find(&mut db, id).await?.into();
+    let RecordSubject { session_id, student_id, .. } = subject(&mut db, id).await?;
+    let attendance = attendance_views::find(&mut db, id).await?.map(AttendanceBody::from);
     let versions = attendance_views::history(&mut db, id).await?.into_iter().map(VersionBody::from).collect();
-    Ok(Success::ok(HistoryData { attendance, versions }))
+    Ok(Success::ok(HistoryData { session_id, student_id, attendance, versions }))
 }

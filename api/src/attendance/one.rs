@@ -29,7 +29,7 @@ use rollcall_schemas::{
 use rollcall_service::http::{ErrorEnvelope, Path, Problem, Success, SuccessEnvelope};
 use rollcall_store::{
     PgConnection,
-    attendance_views::{self, AttendanceView},
+    attendance_views::{self, RecordSubject},
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -84,7 +84,7 @@ pub(crate) async fn override_record(
     Path(id): Path<AttendanceId>,
     Body(said): Body<Override>,
 ) -> Result<Response, ApiError> {
-    let record = find(&mut *api.connection().await?, id).await?;
+    let record = subject(&mut *api.connection().await?, id).await?;
     let word = Word {
         student: StudentRef::Id(record.student_id),
         status: said.status,
@@ -129,7 +129,7 @@ pub(crate) async fn excuse_record(
     Path(id): Path<AttendanceId>,
     Body(excuse): Body<Excuse>,
 ) -> Result<Response, ApiError> {
-    let record = find(&mut *api.connection().await?, id).await?;
+    let record = subject(&mut *api.connection().await?, id).await?;
     let word = Word {
         student: StudentRef::Id(record.student_id),
         status: AttendanceStatus::Excused,
@@ -174,7 +174,7 @@ pub(crate) async fn withdraw_word(
     Path(id): Path<AttendanceId>,
     OptionalBody(why): OptionalBody<Why>,
 ) -> Result<Response, ApiError> {
-    let AttendanceView { session_id, student_id, .. } = find(&mut *api.connection().await?, id).await?;
+    let RecordSubject { session_id, student_id, .. } = subject(&mut *api.connection().await?, id).await?;
     let command = AttendanceCommand::Withdraw { session_id, student_id, reason: why.reason };
     match speaker.ask(&api, command, Act::of("attendance.withdrawal_asked", id)).await? {
         Told::Done(Answer::Marks(_)) => {
@@ -195,7 +195,8 @@ async fn answer(
 ) -> Result<Response, ApiError> {
     match told? {
         Told::Done(Answer::Marks(_)) => {
-            let record = find(&mut *api.connection().await?, id).await?;
+            let record = attendance_views::find(&mut *api.connection().await?, id).await?;
+            let record = record.ok_or_else(|| Problem::not_found("record"))?;
             Ok(Success::new(StatusCode::OK, code, RecordData { attendance: record.into() }).into_response())
         }
         Told::Done(_) => Err(mismatched()),
@@ -214,7 +215,7 @@ fn of_one(error: ApiError) -> ApiError {
     ApiError::Problem(problem)
 }
 
-/// A record that must exist.
-pub(super) async fn find(db: &mut PgConnection, id: AttendanceId) -> Result<AttendanceView, ApiError> {
-    Ok(attendance_views::find(db, id).await?.ok_or_else(|| Problem::not_found("record"))?)
+/// What a record is about that exists, or existed.
+pub(super) async fn subject(db: &mut PgConnection, id: AttendanceId) -> Result<RecordSubject, ApiError> {
+    Ok(attendance_views::subject(db, id).await?.ok_or_else(|| Problem::not_found("record"))?)
 }

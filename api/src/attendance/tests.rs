@@ -265,7 +265,17 @@ async fn a_word_taken_back_while_the_session_runs_leaves_no_record() {
     let back = test.teacher().post(&withdraw, &json!({ "reason": "wrong student" })).await;
     assert_eq!((back.code(), &back.data()["attendance"]), ("ATTENDANCE_WITHDRAWN", &Value::Null));
     assert_eq!(records(&test).await, Vec::<Value>::new());
-    test.teacher().post(&withdraw, &json!({})).await.refused(404, "NOT_FOUND");
+    test.teacher().post(&withdraw, &json!({})).await.refused(409, "CONFLICT");
+    let history = format!("{}/history", record_of(&marked));
+    let gone = test.student().get(&history).await;
+    assert_eq!(
+        (&gone.data()["attendance"], &gone.data()["studentId"]),
+        (&Value::Null, &json!(test.school.student))
+    );
+    assert_eq!(gone.data()["versions"][0]["status"], "present", "and nothing stands");
+    assert_eq!(gone.data()["versions"].as_array().unwrap().len(), 1);
+    let strange = test.client_of(test.school.other_student, rollcall_schemas::role::Role::Student);
+    strange.get(&history).await.refused(403, "AUTH_UNAUTHORIZED");
     let again = mark(&test, &test.teacher(), json!([{ "rollNumber": "R-Sara", "status": "late" }])).await;
     let said: Vec<_> = versions(&test, &again).await.iter().map(|it| it["status"].clone()).collect();
     assert_eq!(said, ["present", "late"], "what it said stays in its history");

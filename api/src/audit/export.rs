@@ -1,7 +1,7 @@
 //! The audit as one long answer: read page by page, written as it is read, never whole in memory.
 
 use super::line::{AuditLine, COLUMNS};
-use crate::reports::spreadsheet::csv_writer;
+use crate::spreadsheet::csv_writer;
 use futures::{Stream, StreamExt, TryStreamExt, stream};
 use rollcall_store::{
     Pool, Postgres, StoreError,

@@ -1,6 +1,6 @@
 //! A line of the audit as it is shown: in a page, in an export as JSON, in one as CSV.
 
-use crate::reports::spreadsheet::as_text;
+use crate::spreadsheet::as_text;
 use chrono::{DateTime, SecondsFormat, Utc};
 use rollcall_store::{
     StoreError,

@@ -193,8 +193,15 @@ async fn a_lost_role_or_account_ends_every_sign_in() {
     let login = json!({ "email": "new@school.example", "password": PASSWORD, "refreshIn": "body" });
     let sign_in = async || test.edge.client().post("/api/v1/auth/login", &login).await;
     let teacher = sign_in().await;
+    let sign_in_id =
+        test.api.authenticator().verify_token(text(&teacher.data()["token"])).unwrap().sign_in_id;
     test.admin().put(&path, &json!({ "role": "student" })).await.data();
     refused_soon(&with_token(&test, &teacher)).await;
+    // By name, too: a token that another process issues right now may be younger than the revocation.
+    eventually("the end of the sign-in is told", SOON, || async {
+        test.bus.last(Stream::Auth, &subject::ended_sign_in(sign_in_id)).await.unwrap()
+    })
+    .await;
     refresh_with(&test, text(&teacher.data()["refreshToken"])).await.refused(401, "AUTH_TOKEN_EXPIRED");
     test.clock.advance(TimeDelta::seconds(1));
     let student = sign_in().await;

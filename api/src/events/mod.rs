@@ -20,7 +20,7 @@ pub(crate) use room::Room;
 pub(crate) use told::{
     AttendanceMarked, InRoom, Missed, MissedBecause, QrUpdated, SessionEnded, SessionStarted,
 };
-pub(crate) use watching::{Watchers, Watching};
+pub(crate) use watching::{Turns, Watchers, Watching};
 
 use crate::{error::ApiError, extract::Caller, state::Api};
 use axum::{

@@ -3,7 +3,7 @@
 use super::{
     follower::{Follower, Gap, Next},
     live_event::{Filter, Visibility},
-    watching::Watching,
+    watching::{Turn, Watching},
 };
 use crate::{error::ApiError, extract::Caller, state::Api};
 use bytes::Bytes;
@@ -28,7 +28,9 @@ pub(super) struct Watcher {
     greeting: Option<Bytes>,
     alive: Interval,
     stop: CancellationToken,
-    watching: Watching,
+    turn: Turn,
+    /// Counted for as long as it is open.
+    _watching: Watching,
 }
 
 /// What a watcher does next.
@@ -63,7 +65,8 @@ impl Watcher {
             greeting: Some(greeting.into()),
             alive,
             stop: api.events().stop().clone(),
-            watching,
+            turn: watching.turns().watcher(),
+            _watching: watching,
         })
     }
 
@@ -100,9 +103,9 @@ impl Watcher {
     }
 
     async fn step(&mut self) -> Step {
-        let Self { watching, follower, .. } = self;
+        let Self { turn, follower, .. } = self;
         let follow = async {
-            watching.wait_for_turn(follower.is_behind()).await;
+            turn.wait(follower.is_behind()).await;
             follower.next().await
         };
         tokio::select! {

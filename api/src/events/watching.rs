@@ -10,8 +10,8 @@ use std::{
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Streams of one user that read the log at a time. Each reads what it missed by itself, and anybody may ask for all there
-/// is, on every connection; the others wait for their turn.
+/// How many watchers of one user, streams and rooms, read the log at a time. Each reads what it missed by itself, and anybody
+/// may ask for all there is, on every connection and for every room; the others wait for their turn.
 const CATCHING_UP: usize = 4;
 
 /// Everybody who watches this process, over whichever transport. Clones are the same.
@@ -25,7 +25,7 @@ pub(crate) struct Watchers {
 /// The connections of one user.
 struct Connections {
     count: u32,
-    catching_up: Arc<Semaphore>,
+    turns: Turns,
 }
 
 /// One connection that is counted for as long as this lives.
@@ -33,18 +33,49 @@ pub(crate) struct Watching {
     watchers: Watchers,
     user: UserId,
     transport: &'static str,
-    catching_up: Arc<Semaphore>,
-    turn: Option<OwnedSemaphorePermit>,
+    turns: Turns,
 }
 
 impl Watching {
-    /// Waits for a turn to read the log, if this connection is behind and has none, and gives it back when it is not.
-    pub(crate) async fn wait_for_turn(&mut self, is_behind: bool) {
+    /// The turns of its user.
+    pub(crate) fn turns(&self) -> &Turns {
+        &self.turns
+    }
+}
+
+/// The turns of one user to read the log. Clones are the same.
+#[derive(Clone)]
+pub(crate) struct Turns(Arc<Semaphore>);
+
+impl Turns {
+    /// For one watcher, who has no turn yet.
+    pub(crate) fn watcher(&self) -> Turn {
+        Turn { turns: self.clone(), held: None }
+    }
+}
+
+/// The turn of one watcher, if it has one.
+pub(crate) struct Turn {
+    turns: Turns,
+    held: Option<OwnedSemaphorePermit>,
+}
+
+impl Turn {
+    /// Waits for a turn, if the watcher is behind and has none, and gives it back when it is not.
+    pub(crate) async fn wait(&mut self, is_behind: bool) {
         if !is_behind {
-            self.turn = None;
-        } else if self.turn.is_none() {
-            self.turn = self.catching_up.clone().acquire_owned().await.ok();
+            self.give_back();
+        } else if self.held.is_none() {
+            self.held = self.turns.0.clone().acquire_owned().await.ok();
         }
+    }
+
+    pub(crate) fn is_held(&self) -> bool {
+        self.held.is_some()
+    }
+
+    pub(crate) fn give_back(&mut self) {
+        self.held = None;
     }
 }
 
@@ -61,15 +92,15 @@ impl Watchers {
         let mut users = self.users.lock();
         let connections = users
             .entry(user)
-            .or_insert_with(|| Connections { count: 0, catching_up: Arc::new(Semaphore::new(CATCHING_UP)) });
+            .or_insert_with(|| Connections { count: 0, turns: Turns(Arc::new(Semaphore::new(CATCHING_UP))) });
         if connections.count >= self.at_most.get() {
             let message = format!("{} connections of yours are watching already: close one", self.at_most);
             return Err(Problem::new(Code::RateLimited, message));
         }
         connections.count += 1;
         gauge(transport).increment(1);
-        let catching_up = connections.catching_up.clone();
-        Ok(Watching { watchers: self.clone(), user, transport, catching_up, turn: None })
+        let turns = connections.turns.clone();
+        Ok(Watching { watchers: self.clone(), user, transport, turns })
     }
 }
 
@@ -113,15 +144,18 @@ mod tests {
     async fn of_one_user_so_many_read_the_log_at_a_time() {
         let watchers = Watchers::new(NonZeroU32::new(10).unwrap());
         let [one, other] = [1, 2].map(|number| UserId(Uuid::from_u128(number)));
-        let mut reading: Vec<_> = (0..CATCHING_UP).map(|_| watchers.enter(one, "sse").unwrap()).collect();
-        for watching in &mut reading {
-            watching.wait_for_turn(true).await;
-            watching.wait_for_turn(true).await;
+        let streams: Vec<_> = (0..CATCHING_UP).map(|_| watchers.enter(one, "sse").unwrap()).collect();
+        let mut reading: Vec<_> = streams.iter().map(|stream| stream.turns().watcher()).collect();
+        for turn in &mut reading {
+            turn.wait(true).await;
+            turn.wait(true).await;
         }
-        let mut waiting = watchers.enter(one, "sse").unwrap();
-        assert!(waiting.wait_for_turn(true).now_or_never().is_none());
-        watchers.enter(other, "sse").unwrap().wait_for_turn(true).await;
-        reading[0].wait_for_turn(false).await;
-        waiting.wait_for_turn(true).await;
+        let socket = watchers.enter(one, "socket_io").unwrap();
+        let mut room = socket.turns().watcher();
+        assert!(room.wait(true).now_or_never().is_none(), "rooms and streams are counted together");
+        watchers.enter(other, "sse").unwrap().turns().watcher().wait(true).await;
+        reading[0].wait(false).await;
+        room.wait(true).await;
+        assert!(room.is_held());
     }
 }

@@ -8,24 +8,21 @@ use crate::{
     access,
     audit::Audit,
     error::ApiError,
-    events::{Follower, Room, Watching},
+    events::{Follower, Room, Turns},
     extract::Caller,
     state::Api,
 };
 use http::{HeaderMap, StatusCode};
 use parking_lot::Mutex;
-use rollcall_schemas::{feed::AuthFact, limit::RouteGroup, role::Role, scope::Scope};
-use rollcall_service::{http::Problem, limits::Charged};
+use rollcall_schemas::{feed::AuthFact, role::Role, scope::Scope};
+use rollcall_service::http::Problem;
 use rollcall_store::session_views;
 use socketioxide::{extract::SocketRef, socket::Sid};
 use std::{collections::HashMap, net::IpAddr, ops::DerefMut, sync::Arc};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 /// Rooms that one client may be in.
 const MAX_ROOMS: usize = 100;
-/// Of those, how many may read the log at the same time.
-const CATCHING_UP: usize = 2;
 
 /// One client.
 pub(super) struct Connection {
@@ -39,8 +36,8 @@ pub(super) struct Connection {
     rooms: Mutex<HashMap<Room, CancellationToken>>,
     /// Cancelled when nothing more is to be told.
     stop: CancellationToken,
-    /// Held by rooms that are behind: each reads the log, and a client may ask for many at once.
-    pub(super) catching_up: Semaphore,
+    /// Of its user: each room that is behind reads the log, and a client may ask for many at once.
+    pub(super) turns: Turns,
 }
 
 impl Connection {
@@ -51,6 +48,7 @@ impl Connection {
         sid: Sid,
         (caller, address): (Caller, Option<IpAddr>),
         credentials: HeaderMap,
+        turns: Turns,
     ) -> Result<Self, Problem> {
         let api = hall.0.api.get()?;
         Ok(Self {
@@ -61,18 +59,8 @@ impl Connection {
             credentials,
             rooms: Mutex::default(),
             stop: api.events().stop().child_token(),
-            catching_up: Semaphore::new(CATCHING_UP),
+            turns,
         })
-    }
-
-    /// Takes a place among the caller's connections, instead of the one that it has.
-    ///
-    /// # Errors
-    /// `429` when there is none.
-    pub(super) fn be_counted(&self, place: &mut Option<Watching>) -> Result<(), Problem> {
-        *place = None;
-        *place = Some(self.api()?.watchers().enter(self.caller.id(), "socket_io")?);
-        Ok(())
     }
 
     pub(super) fn sid(&self) -> Sid {
@@ -100,11 +88,7 @@ impl Connection {
     /// # Errors
     /// `429` when it asks too often.
     pub(super) fn count_call(&self) -> Result<(), Problem> {
-        let charged = match &self.caller {
-            Caller::User(user) => Charged::User(user.user_id),
-            Caller::Integration(key) => Charged::Key(key.key_id),
-        };
-        self.hall.take(RouteGroup::Read, charged)
+        self.hall.count_call(&self.caller)
     }
 
     /// Enters a room, after `since` or with what happens from now on. Whoever is in it already begins anew.

@@ -1,7 +1,11 @@
 //! Who is let in: connections are counted before they are opened, and whose they are is said by their first packet.
 
 use super::{Hall, commands, connection::Connection};
-use crate::{access, events::Watching};
+use crate::{
+    access,
+    events::{Turns, Watching},
+    extract::Caller,
+};
 use axum::{
     extract::{Request, State},
     middleware::Next,
@@ -76,9 +80,9 @@ pub(super) async fn admit(
     let Opened { address, watching } = opened.ok_or_else(|| Problem::internal("it came by another door"))?;
     let credentials = credentials(auth, &request.headers)?;
     let caller = access::watcher(hall.authenticate(&credentials, *address)?)?;
-    let connection = Arc::new(Connection::new(hall, socket.id, (caller, *address), credentials)?);
-    connection.count_call()?;
-    connection.be_counted(&mut watching.lock())?;
+    hall.count_call(&caller)?;
+    let turns = hall.count_watching(&caller, &mut watching.lock())?;
+    let connection = Arc::new(Connection::new(hall, socket.id, (caller, *address), credentials, turns)?);
     hall.0.connections.lock().insert(socket.id, Arc::downgrade(&connection));
 
     // Set before the client hears that it is let in, and speaks.
@@ -121,6 +125,28 @@ impl Hall {
     pub(super) fn take(&self, group: RouteGroup, charged: Charged) -> Result<(), Problem> {
         let api = self.0.api.get()?;
         api.gate().limiter.take(group, charged).as_ref().map_or(Ok(()), Allowance::check)
+    }
+
+    /// Counts something that a client asks for.
+    ///
+    /// # Errors
+    /// `429` when it asks too often.
+    pub(super) fn count_call(&self, caller: &Caller) -> Result<(), Problem> {
+        let charged = match caller {
+            Caller::User(user) => Charged::User(user.user_id),
+            Caller::Integration(key) => Charged::Key(key.key_id),
+        };
+        self.take(RouteGroup::Read, charged)
+    }
+
+    /// Takes a place among the caller's connections, instead of the one that it has.
+    ///
+    /// # Errors
+    /// `429` when there is none.
+    fn count_watching(&self, caller: &Caller, place: &mut Option<Watching>) -> Result<Turns, Problem> {
+        *place = None;
+        let watching = self.0.api.get()?.watchers().enter(caller.id(), "socket_io")?;
+        Ok(place.insert(watching).turns().clone())
     }
 
     /// Who is calling. Credentials that are not good count for their address.

@@ -5,15 +5,17 @@ use crate::events::{EventHub, Follower, Gap, LiveEvent, Missed, MissedBecause, N
 use serde::Serialize;
 use socketioxide::{SendError, SocketError, extract::SocketRef};
 use std::{sync::Arc, time::Duration};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 /// How soon a client that has no room for more is tried again, and how late at most. One that never has is found out by
 /// its heartbeat.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-/// How soon the log is read again when something about an event could not be found out.
-const UNKNOWN_PAUSE: Duration = Duration::from_secs(1);
+/// How long a client that is told what it missed may have no room for more before another has its turn.
+const TURN_PATIENCE: Duration = Duration::from_secs(2);
+/// How soon the log is read again when something about an event could not be found out, or the client had no room for it.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 /// What tells a client of a room.
 pub(super) struct Subscription {
@@ -39,6 +41,8 @@ enum NotPassed {
     Gone,
     /// Something about it is not known at present.
     Unknown,
+    /// The client has no room for it at present.
+    Full,
 }
 
 impl Subscription {
@@ -59,17 +63,13 @@ impl Subscription {
         {
             return;
         }
-        let connection = self.listener.connection.clone();
-        let mut turn = None;
+        let mut turn = self.listener.connection.turns.watcher();
         loop {
-            if !self.follower.is_behind() {
-                turn = None;
-            } else if turn.is_none() {
-                turn = connection.catching_up.acquire().await.ok();
-            }
+            turn.wait(self.follower.is_behind()).await;
             let passed = match self.follower.next().await {
-                Next::Event(event) => match self.listener.pass_on(&event).await {
-                    Err(NotPassed::Unknown) => {
+                Next::Event(event) => match self.listener.pass_on_within(&event, turn.is_held()).await {
+                    Err(NotPassed::Unknown | NotPassed::Full) => {
+                        turn.give_back();
                         self.try_again_after(event.sequence - 1).await;
                         Ok(())
                     }
@@ -92,12 +92,20 @@ impl Subscription {
     }
 
     async fn try_again_after(&mut self, sequence: u64) {
-        sleep(UNKNOWN_PAUSE).await;
+        sleep(RETRY_PAUSE).await;
         self.follower.go_back_to(sequence);
     }
 }
 
 impl Listener {
+    /// Passes an event on. Whoever has a turn, for which others wait, has no more than [`TURN_PATIENCE`] for the client.
+    async fn pass_on_within(&self, event: &LiveEvent, has_turn: bool) -> Result<(), NotPassed> {
+        if !has_turn {
+            return self.pass_on(event).await;
+        }
+        timeout(TURN_PATIENCE, self.pass_on(event)).await.unwrap_or(Err(NotPassed::Full))
+    }
+
     async fn pass_on(&self, event: &LiveEvent) -> Result<(), NotPassed> {
         match event.visibility(self.connection.caller()) {
             Visibility::Hidden => return Ok(()),

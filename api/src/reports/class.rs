@@ -1,10 +1,13 @@
 //! `GET /attendance/class/{id}/report`.
 
-use super::{
-    ReportParams, Tables, Totals, answer,
+use super::{ReportParams, Tables, Totals, answer};
+use crate::{
+    admin::OrganisationConfig,
+    classes,
+    error::ApiError,
     spreadsheet::{Cell, Sheet},
+    state::Api,
 };
-use crate::{admin::OrganisationConfig, classes, error::ApiError, state::Api};
 use axum::{extract::State, response::Response};
 use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
 use rollcall_schemas::id::{ClassId, SessionId, UserId};

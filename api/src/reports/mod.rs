@@ -8,11 +8,16 @@ mod global;
 mod monthly;
 mod reckoning;
 mod risk;
-pub(crate) mod spreadsheet;
 mod student;
 mod trend;
 
-use crate::{access::owns_class, error::ApiError, extract::Caller, state::Api};
+use crate::{
+    access::owns_class,
+    error::ApiError,
+    extract::Caller,
+    spreadsheet::{FileFormat, Sheet},
+    state::Api,
+};
 use axum::response::{IntoResponse, Response};
 use chrono::NaiveDate;
 pub(crate) use reckoning::Reckoning;
@@ -23,7 +28,6 @@ use rollcall_store::{
     reports::{self, ClassCounts, Counts, Days, NamedClass, Period},
 };
 use serde::{Deserialize, Serialize};
-use spreadsheet::{FileFormat, Sheet};
 use std::collections::HashMap;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};

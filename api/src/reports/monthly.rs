@@ -1,10 +1,13 @@
 //! `GET /analytics/monthly-summary`.
 
-use super::{
-    Tables, answer, classes_asked_for, reckoning,
+use super::{Tables, answer, classes_asked_for, reckoning};
+use crate::{
+    admin::OrganisationConfig,
+    error::ApiError,
+    extract::Caller,
     spreadsheet::{Cell, FileFormat, Sheet},
+    state::Api,
 };
-use crate::{admin::OrganisationConfig, error::ApiError, extract::Caller, state::Api};
 use axum::{extract::State, response::Response};
 use rollcall_schemas::id::ClassId;
 use rollcall_service::http::{ErrorEnvelope, Query, SuccessEnvelope};

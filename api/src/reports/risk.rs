@@ -1,10 +1,13 @@
 //! `GET /analytics/class-risk`.
 
-use super::{
-    ClassTotals, FormatParams, Tables, answer, class_totals, reckoning,
+use super::{ClassTotals, FormatParams, Tables, answer, class_totals, reckoning};
+use crate::{
+    admin::OrganisationConfig,
+    error::ApiError,
+    extract::Caller,
     spreadsheet::{Cell, Sheet},
+    state::Api,
 };
-use crate::{admin::OrganisationConfig, error::ApiError, extract::Caller, state::Api};
 use axum::{extract::State, response::Response};
 use chrono::NaiveDate;
 use rollcall_schemas::id::ClassId;

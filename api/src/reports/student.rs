@@ -1,11 +1,14 @@
 //! `GET /attendance/student/{id}/report`: a student's history.
 
-use super::{
-    ReportParams, Tables, Totals, answer,
-    reckoning::Reckoning,
+use super::{ReportParams, Tables, Totals, answer, reckoning::Reckoning};
+use crate::{
+    admin::OrganisationConfig,
+    error::ApiError,
+    extract::Caller,
     spreadsheet::{Cell, Sheet},
+    state::Api,
+    students,
 };
-use crate::{admin::OrganisationConfig, error::ApiError, extract::Caller, state::Api, students};
 use axum::{extract::State, response::Response};
 use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
 use rollcall_schemas::{

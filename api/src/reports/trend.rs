@@ -1,10 +1,13 @@
 //! `GET /analytics/attendance-trend`.
 
-use super::{
-    Tables, answer, classes_asked_for, in_order, reckoning,
+use super::{Tables, answer, classes_asked_for, in_order, reckoning};
+use crate::{
+    admin::OrganisationConfig,
+    error::ApiError,
+    extract::Caller,
     spreadsheet::{Cell, FileFormat, Sheet},
+    state::Api,
 };
-use crate::{admin::OrganisationConfig, error::ApiError, extract::Caller, state::Api};
 use axum::{extract::State, response::Response};
 use chrono::NaiveDate;
 use rollcall_schemas::id::ClassId;

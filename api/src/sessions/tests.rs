@@ -346,3 +346,25 @@ async fn a_scan_in_doubt_waits_in_the_queue_with_what_was_found() {
     let accepted = teacher.post(&accept, &json!({ "reason": "she sits here" })).await;
     assert_eq!(accepted.data()["attendance"]["status"], "present");
 }
+
+#[tokio::test]
+async fn a_session_of_an_archived_class_is_read_only() {
+    let test = TestApi::start().await;
+    test.start_attendance_worker();
+    let teacher = test.teacher();
+    let ended = format!("/api/v1/sessions/{}", test.school.session);
+    teacher.put(&format!("{ended}/start"), &json!({})).await.data();
+    let plan = json!({
+        "classId": test.school.class, "startTime": "2026-03-05T09:00:00Z", "endTime": "2026-03-05T10:00:00Z",
+    });
+    let created = teacher.post("/api/v1/sessions", &plan).await;
+    let planned = format!("/api/v1/sessions/{}", created.data()["session"]["id"].as_str().unwrap());
+    test.clock.advance(TimeDelta::minutes(5));
+    teacher.put(&format!("{ended}/end"), &json!({})).await.data();
+    teacher.delete(&format!("/api/v1/classes/{}", test.school.class)).await.data();
+
+    teacher.put(&format!("{ended}/reopen"), &json!({ "reason": "too early" })).await.refused(409, "CONFLICT");
+    let later = json!({ "startTime": "2026-03-05T11:00:00Z", "endTime": "2026-03-05T12:00:00Z" });
+    teacher.put(&planned, &later).await.refused(409, "CONFLICT");
+    assert_eq!(teacher.get(&ended).await.data()["session"]["status"], "completed");
+}

@@ -89,7 +89,7 @@ pub(crate) async fn update_student(
     };
     users::update(&mut tx, id, &change, api.clock().now()).await?;
     if is_new_email {
-        users::confirm_email(&mut tx, id, matches!(caller, Caller::User(_))).await?;
+        users::confirm_email(&mut tx, id, !caller.is_integration()).await?;
     }
     let messages = if is_new_password { end_everywhere(&api, &mut tx, id).await? } else { vec![] };
     let student = StudentBody::from(find(&mut tx, id).await?);

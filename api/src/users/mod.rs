@@ -98,12 +98,12 @@ pub(crate) async fn organisation(db: &mut PgConnection) -> Result<OrganisationId
 /// Refuses another program that would set the password of anybody but a student: with that of a teacher it could do what no
 /// key may.
 fn may_set_password(caller: &Caller, role: Role) -> Result<(), Problem> {
-    match caller {
-        Caller::Integration(_) if role != Role::Student => {
-            Err(Problem::forbidden("an API key sets the passwords of students only: leave `password` out"))
-        }
-        _ => Ok(()),
+    if caller.is_integration() && role != Role::Student {
+        return Err(Problem::forbidden(
+            "an API key sets the passwords of students only: leave `password` out",
+        ));
     }
+    Ok(())
 }
 
 /// Refuses an operator who would manage an equal or a better.

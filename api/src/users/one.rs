@@ -96,7 +96,7 @@ pub(crate) async fn update_user(
             return Err(Problem::conflict("nobody can change their own role").into());
         }
         may_manage(&caller, role)?;
-        if matches!(caller, Caller::Integration(_)) {
+        if caller.is_integration() {
             return Err(Problem::forbidden("an API key gives nobody another role").into());
         }
         teaches_nothing(&mut tx, &user).await?;
@@ -114,7 +114,7 @@ pub(crate) async fn update_user(
     users::update(&mut tx, id, &change, api.clock().now()).await?;
     if is_new_email {
         // What a person entered is believed; what a program sends may have come from anywhere.
-        users::confirm_email(&mut tx, id, matches!(caller, Caller::User(_))).await?;
+        users::confirm_email(&mut tx, id, !caller.is_integration()).await?;
     }
     let user = UserBody::from(find(&mut tx, id).await?);
     let act = Act::of("user.updated", id).before(&before).after(&user);

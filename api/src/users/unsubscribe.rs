@@ -29,6 +29,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use utoipa::{IntoParams, ToSchema};
 
+const PAGE: &str = include_str!("unsubscribe/page.html");
 const ASK: &str = include_str!("unsubscribe/ask.html");
 const DONE: &str = include_str!("unsubscribe/done.html");
 
@@ -64,7 +65,7 @@ pub(crate) async fn ask_to_unsubscribe(
     Query(params): Query<TicketParams>,
 ) -> Result<Response, ApiError> {
     read(&api, &params.token)?;
-    Ok(([(CACHE_CONTROL, "no-store")], Html(ASK)).into_response())
+    Ok(page(ASK))
 }
 
 /// Send no more e-mails of a kind to whoever got one (RFC 8058). Other channels and other kinds stay as they are.
@@ -103,10 +104,14 @@ pub(crate) async fn unsubscribe(
         None => audit.changed_nothing(),
     }
     if wants_a_page(&headers) {
-        return Ok(([(CACHE_CONTROL, "no-store")], Html(DONE)).into_response());
+        return Ok(page(DONE));
     }
     let data = UnsubscribedData { topics };
     Ok(Success::new(StatusCode::OK, "UNSUBSCRIBED", data).into_response())
+}
+
+fn page(content: &str) -> Response {
+    ([(CACHE_CONTROL, "no-store")], Html(PAGE.replace("{content}", content))).into_response()
 }
 
 fn read(api: &Api, ticket: &str) -> Result<Unsubscription, Problem> {

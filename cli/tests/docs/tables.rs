@@ -44,7 +44,8 @@ fn row(document: &Value, tag: &Value, rule: &Rule) -> Option<String> {
         (Grant::Full, ..) => "all".to_owned(),
     });
     let what = operation["summary"].as_str().unwrap_or_else(|| panic!("{} says nothing", rule.path));
-    let what = what.trim_end_matches('.');
+    // A summary may be broken into lines, a row of a table may not.
+    let what = what.trim_end_matches('.').replace('\n', " ");
     Some(format!("| `{} {}` | {what} | {} |\n", rule.method, rule.path, cells.join(" | ")))
 }
 

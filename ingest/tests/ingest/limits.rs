@@ -103,6 +103,16 @@ async fn limits_that_an_administrator_set_come_by_their_feed() {
 }
 
 #[tokio::test]
+async fn a_user_who_pushes_frames_has_a_limit_of_their_own() {
+    let world = World::start().await;
+    let limits = BTreeMap::from([("write_user".to_owned(), "1/min burst 1".parse().unwrap())]);
+    put(&world.bus, &ConfigurationEntry { revision: 1, limits }).await;
+    let limited = becomes(&world, &world.user(Role::Operator), DOOR, 429).await;
+    limited.refused(429, "RATE_LIMITED");
+    assert_eq!(push(&world.camera(), DOOR, &jpeg(2), world.clock.now()).await.status, 202);
+}
+
+#[tokio::test]
 async fn cameras_come_are_disabled_and_go_by_their_feed() {
     let world = World::start().await;
     let operator = world.user(Role::Operator);
