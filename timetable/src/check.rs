@@ -1,13 +1,24 @@
 //! Whether a timetable holds together.
 
-use crate::{Change, Entry, Exception, Timetable};
-use chrono::{Datelike, NaiveDate, NaiveTime};
+use crate::{Change, Entry, Exception, Timetable, local};
+use chrono::{Datelike, NaiveDate, NaiveTime, TimeDelta};
 use std::{collections::BTreeSet, ops::RangeInclusive};
 
 /// Whoever means another year has mistyped it.
 const YEARS: RangeInclusive<i32> = 1970..=2999;
 /// The longest time from one lesson of an entry to the next.
 const MAX_WEEKS: u8 = 52;
+
+/// The longest lesson that goes past midnight: an end that is before the beginning by less is a mistake.
+const LONGEST_NIGHT: TimeDelta = TimeDelta::hours(12);
+/// What an end must be.
+pub(crate) const LASTS_WELL: &str =
+    "after the start: on the same day, or past midnight and no more than 12 hours later";
+
+/// Whether a lesson may begin and end so.
+pub(crate) fn lasts_well(starts: NaiveTime, ends: NaiveTime) -> bool {
+    ends > starts || local::length(&(starts..ends)) <= LONGEST_NIGHT
+}
 
 /// Something that is wrong with a timetable.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,8 +85,8 @@ impl Faults {
     }
 
     fn of_times(&mut self, field: String, starts: NaiveTime, ends: NaiveTime) {
-        if ends <= starts {
-            self.add(field, "must be after the start, on the same day");
+        if !lasts_well(starts, ends) {
+            self.add(field, format!("must be {LASTS_WELL}"));
         }
     }
 
@@ -116,14 +127,24 @@ impl Faults {
     }
 }
 
-/// The first day on which both are at the same time.
+/// The first day of the one on which both are at the same time. What goes past midnight may meet a lesson of the next day.
 fn meet(one: &Entry, other: &Entry) -> Option<NaiveDate> {
-    let overlap = one.starts < other.ends && other.starts < one.ends;
-    if !overlap || one.weekday != other.weekday {
+    (-1..=1).filter_map(|days| meet_after(one, other, TimeDelta::days(days))).min()
+}
+
+/// The first day of the one on which a lesson of the other, so many days later, is at the same time.
+fn meet_after(one: &Entry, other: &Entry, later: TimeDelta) -> Option<NaiveDate> {
+    let times = |entry: &Entry| {
+        let starts = entry.starts - NaiveTime::MIN;
+        starts..starts + local::length(&(entry.starts..entry.ends))
+    };
+    let (of_one, of_other) = (times(one), times(other));
+    if of_one.start >= of_other.end + later || of_other.start + later >= of_one.end {
         return None;
     }
-    let from = one.from.max(other.from);
+    let from = one.from.max(other.from.checked_sub_signed(later)?);
     // After so many lessons of the one, all that can happen has happened.
     let cycle = usize::from(other.every_weeks);
-    one.days(from..=NaiveDate::MAX).take(cycle).find(|date| other.is_on(*date))
+    let is_on = |date: &NaiveDate| date.checked_add_signed(later).is_some_and(|date| other.is_on(date));
+    one.days(from..=NaiveDate::MAX).take(cycle).find(is_on)
 }

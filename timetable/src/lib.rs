@@ -31,7 +31,7 @@ pub struct Entry {
     pub weekday: Weekday,
     /// From then on, by the clock.
     pub starts: NaiveTime,
-    /// Until then, by the clock, on the same day.
+    /// Until then, by the clock; on the next day if it is before the beginning.
     pub ends: NaiveTime,
     /// Where, if it is said.
     pub room: Option<String>,
@@ -59,7 +59,7 @@ pub struct Place {
     pub date: NaiveDate,
     /// From then on, by the clock.
     pub starts: NaiveTime,
-    /// Until then, by the clock, on the same day.
+    /// Until then, by the clock; on the next day if it is before the beginning.
     pub ends: NaiveTime,
     /// Where, if it is said.
     pub room: Option<String>,
@@ -83,7 +83,7 @@ pub enum Change {
     Moved(Place),
     /// It takes place although the schedule does not have it, on a holiday too.
     Added {
-        /// Until then, by the clock.
+        /// Until then, by the clock; on the next day if it is before the beginning.
         ends: NaiveTime,
         /// Where, if it is said.
         room: Option<String>,

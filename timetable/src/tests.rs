@@ -132,6 +132,32 @@ const SCENARIOS: &[Scenario] = &[
         ..NONE
     },
     Scenario {
+        name: "a lesson until midnight, and one past it",
+        entries: &[
+            "Mon 22:00-00:00 from 2026-06-01 until 2026-06-01",
+            "Tue 22:00-06:00 from 2026-06-02 until 2026-06-02",
+        ],
+        lessons: &["2026-06-01 20:00-22:00", "2026-06-02 20:00-04:00"],
+        ..NONE
+    },
+    Scenario {
+        name: "the short night and the long one end when the clock says so",
+        entries: &[
+            "Sat 22:00-06:00 from 2026-03-28 until 2026-03-28",
+            "Sat 22:00-06:00 from 2026-10-24 until 2026-10-24",
+        ],
+        lessons: &["2026-03-28 21:00-04:00", "2026-10-24 20:00-05:00"],
+        ..NONE
+    },
+    Scenario {
+        name: "a night is of the day on which it begins, for holidays too",
+        entries: &["Mon 22:00-06:00 from 2026-06-01 until 2026-06-08"],
+        holidays: &["2026-06-02", "2026-06-08"],
+        exceptions: &["move 2026-06-08 22:00 to 2026-06-10 23:00-02:00"],
+        lessons: &["2026-06-01 20:00-04:00", "2026-06-10 21:00-00:00"],
+        ..NONE
+    },
+    Scenario {
         name: "the south goes the other way",
         zone: Tz::Australia__Sydney,
         entries: &["Mon 09:00-10:00 from 2026-03-30 until 2026-04-06"],
@@ -332,7 +358,22 @@ fn every_scenario_has_its_lessons() {
 fn what_does_not_hold_together_is_named() {
     let table: &[(&[&str], &[&str], &[&str])] = &[
         (&["Mon 09:00-09:00 from 2026-06-01"], &[], &["entries[0].endTime"]),
-        (&["Mon 22:00-01:00 from 2026-06-01"], &[], &["entries[0].endTime"]),
+        (&["Mon 22:00-10:01 from 2026-06-01"], &[], &["entries[0].endTime"]),
+        (&["Mon 14:00-13:45 from 2026-06-01"], &[], &["entries[0].endTime"]),
+        (&["Mon 22:00-10:00 from 2026-06-01"], &[], &[]),
+        (
+            &["Tue 05:59-07:00 from 2026-06-02", "Mon 22:00-06:00 from 2026-06-01"],
+            &[],
+            &["entries[1].startTime"],
+        ),
+        (
+            &["Sun 22:00-06:00 from 2026-06-01", "Mon 05:00-07:00 from 2026-06-01 until 2026-06-08"],
+            &[],
+            &["entries[1].startTime"],
+        ),
+        // The night before the first Monday is no night of theirs.
+        (&["Sun 22:00-06:00 from 2026-06-01", "Mon 05:00-07:00 from 2026-06-01 until 2026-06-01"], &[], &[]),
+        (&["Tue 06:00-07:00 from 2026-06-02", "Mon 22:00-06:00 from 2026-06-01"], &[], &[]),
         (&["Mon 09:00-10:00 from 2026-06-01 until 2026-05-31"], &[], &["entries[0].until"]),
         (&["Mon 09:00-10:00 from 2026-06-01 every 0"], &[], &["entries[0].everyWeeks"]),
         (&["Mon 09:00-10:00 from 2026-06-01 every 53"], &[], &["entries[0].everyWeeks"]),
@@ -356,6 +397,7 @@ fn what_does_not_hold_together_is_named() {
         (&["Mon 09:00-10:00 from 2026-06-01"], &["cancel 2026-06-01 09:30"], &["exceptions[0].date"]),
         (&["Mon 09:00-10:00 from 2026-06-01"], &["add 2026-06-01 09:00-11:00"], &["exceptions[0].date"]),
         (&["Mon 09:00-10:00 from 2026-06-01"], &["add 2026-06-01 12:00-11:00"], &["exceptions[0].endTime"]),
+        (&["Mon 09:00-10:00 from 2026-06-01"], &["add 2026-06-01 20:00-00:00"], &[]),
         (
             &["Mon 09:00-10:00 from 2026-06-01"],
             &["move 2026-06-01 09:00 to 2026-06-02 12:00-11:00"],
@@ -383,9 +425,11 @@ fn dates() -> impl Strategy<Value = NaiveDate> {
 }
 
 fn entries() -> impl Strategy<Value = Entry> {
-    (0..7_u8, 0..1_400_u32, 1..39_u32, dates(), 0..800_u64, 1..6_u8).prop_map(
+    let lengths = prop_oneof![1..40_u32, 1..720_u32];
+    (0..7_u8, 0..1_440_u32, lengths, dates(), 0..800_u64, 1..6_u8).prop_map(
         |(weekday, start, length, from, span, every_weeks)| {
-            let at = |minute| NaiveTime::from_num_seconds_from_midnight_opt(minute * 60, 0).unwrap();
+            let at =
+                |minute: u32| NaiveTime::from_num_seconds_from_midnight_opt(minute % 1_440 * 60, 0).unwrap();
             Entry {
                 weekday: Weekday::try_from(weekday).unwrap(),
                 starts: at(start),
@@ -410,6 +454,10 @@ proptest! {
             let is_shown = local::shown(zone, lesson.starts_at) == local;
             prop_assert!(is_shown || chrono_tz::GapInfo::new(&local, &zone).is_some());
             prop_assert!(lesson.ends_at > lesson.starts_at);
+            let length = local::length(&(entry.starts..entry.ends));
+            let local = local + length;
+            let is_shown = local::shown(zone, lesson.ends_at) == local;
+            prop_assert!(is_shown || chrono_tz::GapInfo::new(&local, &zone).is_some() || lesson.ends_at - lesson.starts_at == length);
         }
     }
 

@@ -76,7 +76,8 @@ pub(crate) struct EntryBody {
     /// By the clock.
     #[garde(skip)]
     start_time: ClockTime,
-    /// By the clock, on the same day; as long after the start as the teacher's settings say when absent.
+    /// By the clock; on the next day if it is before the start, and then no more than 12 hours later. As long after the start
+    /// as the teacher's settings say when absent.
     #[garde(skip)]
     end_time: Option<ClockTime>,
     /// Where; the room of the teacher's settings, or else of the class, when absent.

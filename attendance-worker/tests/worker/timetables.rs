@@ -233,3 +233,18 @@ async fn what_has_begun_or_was_changed_by_hand_does_not_follow() -> Result<()> {
     assert_ne!(again[&3].0, before[&3].0);
     Ok(())
 }
+
+#[tokio::test]
+async fn a_lesson_past_midnight_is_one_session() -> Result<()> {
+    let school = School::open(1).await?;
+    let mut timetable = on_tuesday(&[22]);
+    timetable.entries[0].ends = NaiveTime::from_hms_opt(6, 0, 0).expect("a full hour");
+    set(&school, &timetable).await?;
+    let _worker = school.work();
+    planned(&school, 1).await?;
+    let session = hours(&school, school.class).await?[&22];
+    let plan = plan_of(&school, session).await?;
+    let hour = |hours: i64| at(86_400 + (hours - 9) * 3_600);
+    assert_eq!((plan.starts_at, plan.ends_at), (hour(22), hour(30)));
+    Ok(())
+}

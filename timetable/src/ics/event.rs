@@ -1,7 +1,11 @@
 //! One `VEVENT`, read as a lesson by the clocks of one time zone.
 
 use super::rule::Rule;
-use crate::{Slot, local};
+use crate::{
+    Slot,
+    check::{LASTS_WELL, lasts_well},
+    local,
+};
 use chrono::{NaiveDate, NaiveDateTime, NaiveTime, TimeDelta};
 use chrono_tz::Tz;
 use icalendar::parser::{Component, Property};
@@ -42,8 +46,9 @@ impl Event {
             }
             (None, None) => return Err("there is neither DTEND nor DURATION".into()),
         };
-        if ends.date() != starts.date() || ends <= starts {
-            return Err("a lesson ends after its start, on the same day".into());
+        let is_short = ends.date() == starts.date() || ends - starts < TimeDelta::days(1);
+        if ends <= starts || !is_short || !lasts_well(starts.time(), ends.time()) {
+            return Err(format!("a lesson ends {LASTS_WELL}"));
         }
         let instead_of = component.find_prop("RECURRENCE-ID");
         Ok(Self {

@@ -105,13 +105,33 @@ fn single_events_are_taken_over_as_the_instants_they_are() {
 }
 
 #[test]
+fn a_night_is_read_as_it_is_written() {
+    let rule = "DTSTART:20260601T220000\nDTEND:20260602T060000\nRRULE:FREQ=WEEKLY;COUNT=2";
+    let single = "DTSTART:20260604T230000\nDURATION:PT3H\nRDATE:20260605T200000";
+    let import = read(&file(&[rule, single]), VIENNA);
+    assert_eq!(import.errors, []);
+    let days = date("2026-06-01")..=date("2026-06-30");
+    let lessons = import.timetable.lessons(&[], VIENNA, days);
+    let told: Vec<_> = lessons
+        .iter()
+        .map(|lesson| {
+            format!("{}-{}", lesson.starts_at.format("%d %H:%M"), lesson.ends_at.format("%d %H:%M"))
+        })
+        .collect();
+    let wanted = ["01 20:00-02 04:00", "04 21:00-05 00:00", "05 18:00-05 21:00", "08 20:00-09 04:00"];
+    assert_eq!(told, wanted);
+}
+
+#[test]
 fn what_cannot_be_a_lesson_is_reported_with_its_line_and_the_rest_is_read() {
     let table = [
         ("DTEND:20260601T100000", "DTSTART"),
         ("DTSTART:20260601T090000", "DTEND"),
         ("DTSTART;VALUE=DATE:20260601\nDTEND;VALUE=DATE:20260602", "whole day"),
-        ("DTSTART:20260601T090000\nDTEND:20260601T090000", "after its start"),
-        ("DTSTART:20260601T230000\nDTEND:20260602T010000", "same day"),
+        ("DTSTART:20260601T090000\nDTEND:20260601T090000", "after the start"),
+        ("DTSTART:20260601T230000\nDTEND:20260602T120000", "past midnight"),
+        ("DTSTART:20260601T230000\nDTEND:20260603T010000", "past midnight"),
+        ("DTSTART:20260601T090000\nDTEND:20260602T090000", "past midnight"),
         ("DTSTART:20260601T090000\nDURATION:PT", "no duration"),
         ("DTSTART:20260601T090000\nDURATION:PT99999999999999999999H", "no duration"),
         ("DTSTART:tomorrow\nDTEND:later", "no time"),
