@@ -184,7 +184,10 @@ impl TestApi {
             session_id: self.school.session,
             subject: Subject::Face(look),
             student_id: student,
-            candidates: vec![Candidate { user_id: student, similarity: 0.92 }],
+            // The second is in another class.
+            candidates: [(student, 0.92), (self.school.other_student, 0.91)]
+                .map(|(user_id, similarity)| Candidate { user_id, similarity })
+                .into(),
             reason: "uncertain".into(),
             captured_at: now,
             opened_at: now,

@@ -223,15 +223,25 @@ pub async fn find(conn: &mut PgConnection, id: ReviewId) -> Result<Option<Review
     row.map(ReviewView::try_from).transpose()
 }
 
-/// The full names of those of these people who exist.
+/// The full names of those of these people who exist; for a teacher, of those who are in their classes.
 ///
 /// # Errors
 /// When the database does not answer.
 pub async fn names(
     conn: &mut PgConnection,
     people: &[UserId],
+    teacher: Option<UserId>,
 ) -> Result<HashMap<UserId, String>, StoreError> {
     let ids: Vec<Uuid> = people.iter().map(|id| id.0).collect();
-    let rows = sqlx::query!("SELECT id, full_name FROM users WHERE id = ANY($1)", &ids);
+    let rows = sqlx::query!(
+        "SELECT u.id, u.full_name FROM users u
+         WHERE u.id = ANY($1)
+           AND ($2::uuid IS NULL
+                OR EXISTS (SELECT 1 FROM enrolments e JOIN classes c ON c.id = e.class_id
+                           WHERE e.student_id = u.id AND e.valid_to IS NULL AND c.teacher_id = $2
+                             AND c.deleted_at IS NULL))",
+        &ids,
+        teacher.map(Uuid::from)
+    );
     Ok(rows.fetch_all(conn).await?.into_iter().map(|row| (row.id.into(), row.full_name)).collect())
 }

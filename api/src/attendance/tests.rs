@@ -232,6 +232,14 @@ async fn an_accepted_review_makes_the_record_by_its_evidence() {
         (&json!("Sara student"), &json!(test.school.student))
     );
 
+    // Who is in none of the teacher's classes is named to those only who may know everybody.
+    let second =
+        async |client: Client| client.get(&review).await.data()["review"]["candidates"][1]["name"].clone();
+    assert_eq!(
+        (second(test.teacher()).await, second(test.operator()).await),
+        (Value::Null, json!("Sven student"))
+    );
+
     let face = shown.data()["faceUrl"].as_str().unwrap();
     let picture = test.teacher().request(Method::GET, face).send().await.unwrap();
     assert_eq!(picture.headers()[CACHE_CONTROL], "no-store");

@@ -83,7 +83,7 @@ enum ReviewKind {
 struct CandidateBody {
     #[schema(value_type = Uuid)]
     user_id: UserId,
-    /// The full name, where a single review is read.
+    /// The full name, where a single review is read; a teacher is told those of their own students.
     name: Option<String>,
     /// Cosine similarity.
     similarity: f32,

@@ -5,6 +5,7 @@ use crate::{
     attendance::AttendanceBody,
     audit::{Act, Audit},
     error::ApiError,
+    extract::Caller,
     reply::Reply,
     state::Api,
 };
@@ -45,6 +46,7 @@ pub(crate) struct ReviewData {
 )]
 pub(crate) async fn get_review(
     State(api): State<Api>,
+    caller: Caller,
     audit: Audit,
     Path(id): Path<ReviewId>,
 ) -> Reply<ReviewData> {
@@ -54,7 +56,7 @@ pub(crate) async fn get_review(
     let attendance = attendance_views::find(&mut db, record).await?.map(AttendanceBody::from);
     let face_url = review.evidence_sequence.map(|_| format!("/api/v1/reviews/{id}/face"));
     let candidates: Vec<_> = review.candidates.iter().map(|candidate| candidate.user_id).collect();
-    let names = review_views::names(&mut db, &candidates).await?;
+    let names = review_views::names(&mut db, &candidates, caller.as_teacher()).await?;
     let seen = json!({ "studentId": review.student_id, "candidates": candidates });
     audit.record(&mut db, Act::of("review.read", id).after(&seen)).await?;
     let review = ReviewBody::from(review).with_names(&names);
