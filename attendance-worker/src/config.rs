@@ -42,10 +42,10 @@ impl Default for AttendanceConfig {
 
 impl AttendanceConfig {
     /// How many database connections the worker uses at most: one for each sighting, one each for scans being decided and
-    /// marked, photographs, erasures, sessions, the ledger and dead letters, one for the timers, and four for notifications:
+    /// marked, photographs, erasures, sessions, the ledger and dead letters, two for the timers, and four for notifications:
     /// to decide on them, to ask for them, to send them, and to gather digests.
     pub fn connections(&self) -> u32 {
-        u32::try_from(self.sightings_in_flight).unwrap_or(u32::MAX).saturating_add(12)
+        u32::try_from(self.sightings_in_flight).unwrap_or(u32::MAX).saturating_add(13)
     }
 
     pub(crate) fn timer_interval(&self) -> Duration {
@@ -60,7 +60,7 @@ mod tests {
     #[test]
     fn unknown_keys_are_refused_and_absent_ones_have_defaults() {
         let config: AttendanceConfig = serde_json::from_str(r#"{"sightings_in_flight": 2}"#).unwrap();
-        assert_eq!(config.connections(), 14);
+        assert_eq!(config.connections(), 15);
         assert_eq!(config.timer_interval(), Duration::from_millis(500));
         assert!(serde_json::from_str::<AttendanceConfig>(r#"{"sightings": 2}"#).is_err());
     }

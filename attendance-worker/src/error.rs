@@ -21,7 +21,7 @@ pub(crate) enum WorkError {
     /// and decide again.
     #[error("another writer was quicker")]
     Crossed,
-    /// Something from before this, on which it depends, is still to be handled.
+    /// Something from before this message, on which it depends, is still to be handled.
     #[error("something from before it is still to be handled")]
     Early,
     /// The message does not say what it must.

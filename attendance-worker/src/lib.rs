@@ -114,12 +114,17 @@ pub fn run(config: AttendanceConfig, deps: &Deps, lifecycle: &Lifecycle) -> Resu
     let erasures = requests(RequestKind::EraseFaces, consumer::ERASURES);
     consume(erasures, erasure::EraseFace(deps.clone()), deps, lifecycle);
     let sessions = requests(RequestKind::Session, consumer::SESSIONS);
-    consume(sessions, session::ChangeSession(deps.clone()), deps, lifecycle);
+    consume(sessions, session::ChangeSession::new(deps.clone()), deps, lifecycle);
     let corrections = requests(RequestKind::Attendance, consumer::CORRECTIONS);
     consume(corrections, correction::CorrectRecords(deps.clone()), deps, lifecycle);
     consume(ConsumerSpec::new(Stream::Dead, consumer::DEAD), dead::SettleDead(deps.clone()), deps, lifecycle);
     enter_frames(deps, lifecycle);
-    let timers = timers::Timers { deps: deps.clone(), config };
+    let timers = Arc::new(timers::Timers::new(deps.clone(), config));
+    let (lessons, stop) = (timers.clone(), lifecycle.soft_stop());
+    lifecycle.spawn("lessons", async move {
+        lessons.plan(stop).await;
+        Ok::<_, Infallible>(())
+    });
     let stop = lifecycle.soft_stop();
     lifecycle.spawn("timers", async move {
         timers.run(stop).await;

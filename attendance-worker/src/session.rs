@@ -8,7 +8,7 @@ use crate::{
     policy::session::{self, BadPlan, IllegalMove, Move, NotReopened, code_ttl},
     records::{self, Cause},
     trace::Trace,
-    waiting,
+    waiting::UndecidedScans,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use rollcall_bus::{Delivery, HandleError, Handler};
@@ -33,18 +33,29 @@ use std::ops::Range;
 use tracing::Instrument;
 
 /// Handles the requests of kind `session`.
-pub(crate) struct ChangeSession(pub(crate) Deps);
+pub(crate) struct ChangeSession {
+    deps: Deps,
+    scans: UndecidedScans,
+}
+
+/// How long an end waits for one and the same scan: others wait behind it, and a scan that comes after it still counts.
+const SCAN_PATIENCE: TimeDelta = TimeDelta::seconds(5);
 
 /// The answer to a command, and the facts that follow from it.
 type Done = (SessionAnswer, Vec<Fact>);
 
 impl ChangeSession {
+    pub(crate) fn new(deps: Deps) -> Self {
+        let scans = UndecidedScans::new(deps.bus.clone(), SCAN_PATIENCE);
+        Self { deps, scans }
+    }
+
     async fn change(&self, request: &SessionRequest, trace: &Trace) -> Result<(), WorkError> {
-        let now = self.0.clock.now();
+        let now = self.deps.clock.now();
         let cause = Cause { id: request.request_id.0, trace_id: trace.id(), handled_at: now };
-        let mut tx = self.0.begin().await?;
+        let mut tx = self.deps.begin().await?;
         if outbox::begin_handling(&mut tx, cause.id, now).await? {
-            let done = Command { request, cause: &cause, entropy: &self.0.entropy }.run(&mut tx).await;
+            let done = Command { request, cause: &cause, entropy: &self.deps.entropy }.run(&mut tx).await;
             let done = done.map(|(answer, facts)| (Answer::Session(answer), facts));
             let to = To { request_id: request.request_id, caller: request.requested_by, decided_at: now };
             let (messages, facts) = to.told(done)?;
@@ -59,13 +70,12 @@ impl ChangeSession {
 impl ChangeSession {
     /// The end of a session makes everybody absent of whom nothing is known: scans from before it go first.
     async fn wait_for_scans(&self, request: &SessionRequest) -> Result<(), WorkError> {
-        let (before, now) = (request.requested_at, self.0.clock.now());
-        let ends = matches!(request.command, SessionCommand::End { .. });
-        if ends && waiting::for_scans(&self.0.bus, before, now).await? {
-            Err(WorkError::Early)
-        } else {
-            Ok(())
+        if !matches!(request.command, SessionCommand::End { .. }) {
+            return Ok(());
         }
+        let undecided = self.scans.since(self.deps.clock.now()).await?;
+        let is_early = undecided.is_some_and(|since| since < request.requested_at);
+        if is_early { Err(WorkError::Early) } else { Ok(()) }
     }
 }
 
@@ -77,7 +87,7 @@ impl Handler for ChangeSession {
         async {
             self.wait_for_scans(&request).await?;
             until_uncrossed(|| self.change(&request, &trace)).await?;
-            self.0.deliver(request.request_id.0).await
+            self.deps.deliver(request.request_id.0).await
         }
         .instrument(span)
         .await?;

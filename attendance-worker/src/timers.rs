@@ -14,7 +14,7 @@ use crate::{
     session::draw_code,
     timetable,
     trace::Trace,
-    waiting,
+    waiting::UndecidedScans,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use rollcall_schemas::{
@@ -30,7 +30,7 @@ use rollcall_store::{
     sessions::{self, Session},
 };
 use std::time::Duration;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Interval, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -45,20 +45,38 @@ const PURGE_ONCE_IN: u32 = 120;
 /// How far FRAMES may be filled with frames that are done with.
 const FRAMES_FILLED_PERCENT: u64 = 80;
 
+/// How long sessions that are over wait for one and the same scan. It is decided, or parked, long before.
+const SCAN_PATIENCE: TimeDelta = TimeDelta::minutes(10);
+
 /// The timers of one worker.
 pub(crate) struct Timers {
-    pub(crate) deps: Deps,
-    pub(crate) config: AttendanceConfig,
+    deps: Deps,
+    config: AttendanceConfig,
+    scans: UndecidedScans,
 }
 
 impl Timers {
-    /// Acts until `stop`.
-    pub(crate) async fn run(self, stop: CancellationToken) {
-        let ticks = |period: Duration| {
-            let mut ticks = interval(period);
-            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            ticks
-        };
+    pub(crate) fn new(deps: Deps, config: AttendanceConfig) -> Self {
+        let scans = UndecidedScans::new(deps.bus.clone(), SCAN_PATIENCE);
+        Self { deps, config, scans }
+    }
+
+    /// Plans lessons until `stop`: many at once when holidays or clocks change, which must not keep codes from being
+    /// replaced.
+    pub(crate) async fn plan(&self, stop: CancellationToken) {
+        let mut due = ticks(self.config.timer_interval() * SWEEP_ONCE_IN);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = due.tick() => {
+                    self.act("plan_lessons", self.plan_lessons()).await;
+                }
+            }
+        }
+    }
+
+    /// Does everything else until `stop`.
+    pub(crate) async fn run(&self, stop: CancellationToken) {
         let period = self.config.timer_interval();
         let (mut due, mut sweep, mut purge) =
             (ticks(period), ticks(period * SWEEP_ONCE_IN), ticks(period * PURGE_ONCE_IN));
@@ -72,7 +90,6 @@ impl Timers {
                     self.act("announce_sessions", self.announce_sessions()).await;
                 }
                 _ = sweep.tick() => {
-                    self.act("plan_lessons", self.plan_lessons()).await;
                     self.act("deliver_left_behind", self.deliver_left_behind()).await;
                     self.act("expire_frames", self.expire_frames()).await;
                     self.act("make_room", self.make_room()).await;
@@ -124,7 +141,6 @@ impl Timers {
                 Err(NotActed { error: WorkError::Crossed, .. }) if crossings < MAX_CROSSINGS => {
                     crossings += 1
                 }
-                Err(NotActed { row: Some(row), error: WorkError::Early }) => besides.push(row),
                 Err(NotActed { row: Some(row), error }) => {
                     tracing::warn!(act = name, %row, %error, "a timer could not act on a row; it will try again");
                     besides.push(row);
@@ -154,18 +170,16 @@ impl Timers {
         .await
     }
 
-    /// Ends the sessions whose time is over. Returns how many.
+    /// Ends the sessions whose time is over, up to the first scan that is still to be decided about: or somebody would be told
+    /// of an absence that none is. Returns how many.
     pub(crate) async fn end_sessions(&self) -> Result<u64, WorkError> {
+        let now = self.deps.clock.now();
+        let over = self.scans.since(now).await?.map_or(now, |undecided| undecided.min(now));
         self.act_on_each("end_sessions", |besides| async move {
-            let now = self.deps.clock.now();
             let mut tx = self.deps.begin().await?;
-            let Some(session) = sessions::lock_overdue(&mut tx, now, &besides).await? else {
+            let Some(session) = sessions::lock_overdue(&mut tx, over, &besides).await? else {
                 return Ok(Vec::new());
             };
-            // Or somebody would be told of an absence that none is.
-            if waiting::for_scans(&self.deps.bus, session.ends_at, now).await? {
-                return Err(at(session.id.0)(WorkError::Early));
-            }
             let cause = Cause { id: end_of(&session), trace_id: Trace::current().id(), handled_at: now };
             let facts = end_session(&mut tx, &session, &cause).await.map_err(at(session.id.0))?;
             tx.commit().await.map_err(StoreError::from)?;
@@ -236,6 +250,12 @@ impl Timers {
         let votes = looks::purge_votes(&self.deps.pool, handled, ROWS).await?;
         Ok(votes + outbox::purge(&self.deps.pool, published, handled, ROWS).await?)
     }
+}
+
+fn ticks(period: Duration) -> Interval {
+    let mut ticks = interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
 }
 
 /// Why an act was not done: because of one row, or altogether.

@@ -3,15 +3,12 @@
 
 use crate::consumer;
 use chrono::{DateTime, TimeDelta, Utc};
+use parking_lot::Mutex;
 use rollcall_bus::{Bus, BusError, Delivery};
 use rollcall_schemas::{
     scan::Scan,
     subject::{self, RequestKind, Stream, Subject},
 };
-
-/// How long scans are waited for at most. They are decided within seconds of the database being there; nothing stays open
-/// for ever because of one that never is.
-const SCANS_WAITED_FOR: TimeDelta = TimeDelta::hours(1);
 
 /// Whether a request about sessions that was published before then is still to be handled.
 pub(crate) async fn for_session_requests(bus: &Bus, before: DateTime<Utc>) -> Result<bool, BusError> {
@@ -20,19 +17,36 @@ pub(crate) async fn for_session_requests(bus: &Bus, before: DateTime<Utc>) -> Re
     Ok(request.is_some_and(|request| request.published_at < before))
 }
 
-/// Whether a scan from before then, which may say that a student was there, is still to be decided about at `now`.
-pub(crate) async fn for_scans(
-    bus: &Bus,
-    before: DateTime<Utc>,
-    now: DateTime<Utc>,
-) -> Result<bool, BusError> {
-    if now - before > SCANS_WAITED_FOR {
-        return Ok(false);
+/// Scans that are still to be decided about, for somebody who waits for them: as long as they are being decided.
+pub(crate) struct UndecidedScans {
+    bus: Bus,
+    /// How long one and the same scan is waited for. Nobody waits for ever because of one that cannot be decided.
+    patience: TimeDelta,
+    /// The place of the first of them, and since when it has been.
+    first: Mutex<Option<(u64, DateTime<Utc>)>>,
+}
+
+impl UndecidedScans {
+    pub(crate) fn new(bus: Bus, patience: TimeDelta) -> Self {
+        Self { bus, patience, first: Mutex::default() }
     }
-    let waiting = first_unsettled(bus, (Stream::Scans, consumer::SCANS), &subject::scan_captured()).await?;
-    // One that cannot be read is no scan: it is about to be parked.
-    let waiting: Option<Scan> = waiting.and_then(|scan| serde_json::from_slice(&scan.payload).ok());
-    Ok(waiting.is_some_and(|scan| scan.scanned_at < before))
+
+    /// When the first of them was received, as far as is known at `now`: everything before it is decided. None when there is
+    /// none, and when waiting for it is in vain.
+    pub(crate) async fn since(&self, now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>, BusError> {
+        let scans = (Stream::Scans, consumer::SCANS);
+        let waiting = first_unsettled(&self.bus, scans, &subject::scan_captured()).await?;
+        // One that cannot be read is no scan: it is about to be parked.
+        let scan = waiting.as_ref().and_then(|it| serde_json::from_slice::<Scan>(&it.payload).ok());
+        let Some((delivery, scan)) = waiting.as_ref().zip(scan) else { return Ok(None) };
+        let mut first = self.first.lock();
+        let since = match *first {
+            Some((sequence, since)) if sequence == delivery.sequence => since,
+            _ => now,
+        };
+        *first = Some((delivery.sequence, since));
+        Ok((now - since <= self.patience).then_some(scan.scanned_at))
+    }
 }
 
 async fn first_unsettled(

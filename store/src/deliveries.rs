@@ -265,7 +265,8 @@ impl TryFrom<LeasedRow> for Leased {
 }
 
 /// Leases at most `limit` deliveries that are due, those first that have waited longest, and none for `busy` recipients:
-/// nobody else tries them before the end of the lease, when they are due again unless [`settle`] says otherwise.
+/// nobody else tries them before the end of the lease, when they are due again unless [`settle`] says otherwise. What waits
+/// for one webhook is not walked over to find what waits for others.
 ///
 /// # Errors
 /// When the database does not do it.
@@ -277,9 +278,22 @@ pub async fn lease(
 ) -> Result<Vec<Leased>, StoreError> {
     let leased = sqlx::query_as!(
         LeasedRow,
-        "UPDATE deliveries SET due_at = $2, attempts = attempts + 1, tries = tries + 1
-         WHERE id IN (SELECT id FROM deliveries WHERE state = 'waiting' AND due_at <= $1 AND recipient_id <> ALL ($4)
-                      ORDER BY due_at LIMIT $3 FOR UPDATE SKIP LOCKED)
+        "WITH to_people AS (
+             SELECT id, due_at FROM deliveries
+             WHERE state = 'waiting' AND recipient_kind <> 'webhook' AND due_at <= $1 AND recipient_id <> ALL ($4)
+             ORDER BY due_at LIMIT $3 FOR UPDATE SKIP LOCKED
+         ), to_webhooks AS (
+             SELECT due.id, due.due_at FROM webhooks w CROSS JOIN LATERAL (
+                 SELECT id, due_at FROM deliveries
+                 WHERE recipient_id = w.id AND recipient_kind = 'webhook' AND state = 'waiting' AND due_at <= $1
+                 ORDER BY due_at LIMIT $3 FOR UPDATE SKIP LOCKED
+             ) AS due
+             WHERE w.id <> ALL ($4)
+         ), due AS (
+             SELECT id, due_at FROM to_people UNION ALL SELECT id, due_at FROM to_webhooks ORDER BY due_at LIMIT $3
+         )
+         UPDATE deliveries SET due_at = $2, attempts = attempts + 1, tries = tries + 1
+         WHERE id IN (SELECT id FROM due)
          RETURNING id, channel, recipient_kind, recipient_id, topic, content, sequence, attempts, tries, created_at",
         lease.start,
         lease.end,

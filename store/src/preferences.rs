@@ -16,6 +16,17 @@ pub async fn of_user(conn: &mut PgConnection, user: UserId) -> Result<Preference
     read(stored.fetch_optional(conn).await?)
 }
 
+/// The wishes of a person, which nobody else changes until the transaction ends.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn lock_of_user(tx: &mut PgConnection, user: UserId) -> Result<Preferences, StoreError> {
+    sqlx::query!("SELECT id FROM users WHERE id = $1 FOR NO KEY UPDATE", user.0)
+        .fetch_optional(&mut *tx)
+        .await?;
+    of_user(tx, user).await
+}
+
 /// Sets the wishes of a person.
 ///
 /// # Errors

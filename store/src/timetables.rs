@@ -1,10 +1,14 @@
-//! Timetables, holidays and what teachers fill their schedules up with. Written by the api; what becomes of the lessons is
+//! Timetables and what teachers fill their schedules up with; holidays are in a file of their own. Written by the api; what becomes of the lessons is
 //! in `lessons`.
+
+mod holidays;
+
+pub use holidays::{NamedHoliday, add_holiday, holidays, remove_holiday};
 
 use crate::{StoreError, reports::NamedClass};
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc, Weekday};
-use rollcall_schemas::id::{ClassId, HolidayId, UserId};
-use rollcall_timetable::{Change, Entry, Exception, Holiday, Place, Slot, Timetable};
+use rollcall_schemas::id::{ClassId, UserId};
+use rollcall_timetable::{Change, Entry, Exception, Place, Slot, Timetable};
 use sqlx::PgConnection;
 use std::collections::HashMap;
 
@@ -221,82 +225,6 @@ pub async fn touch(tx: &mut PgConnection, class: ClassId, at: DateTime<Utc>) -> 
     .execute(tx)
     .await?;
     Ok(())
-}
-
-/// Days on which nothing of any schedule takes place, and why.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NamedHoliday {
-    /// The id.
-    pub id: HolidayId,
-    /// What it is called.
-    pub name: String,
-    /// The first day.
-    pub first_day: NaiveDate,
-    /// The last day.
-    pub last_day: NaiveDate,
-}
-
-impl From<&NamedHoliday> for Holiday {
-    fn from(holiday: &NamedHoliday) -> Self {
-        Self { from: holiday.first_day, to: holiday.last_day }
-    }
-}
-
-/// The holidays that reach into these days or beyond, in order.
-///
-/// # Errors
-/// [`StoreError::Unusable`] when a day is out of range, or when the database does not answer.
-pub async fn holidays(conn: &mut PgConnection, from: NaiveDate) -> Result<Vec<NamedHoliday>, StoreError> {
-    let rows = sqlx::query_as!(
-        NamedHoliday,
-        "SELECT id, name, first_day, last_day FROM holidays WHERE last_day >= $1 ORDER BY first_day, last_day, id",
-        from
-    );
-    Ok(rows.fetch_all(conn).await?)
-}
-
-/// Adds a holiday.
-///
-/// # Errors
-/// [`StoreError::Unusable`] when a day is out of range, or when the database does not do it.
-pub async fn add_holiday(
-    tx: &mut PgConnection,
-    holiday: &NamedHoliday,
-    at: DateTime<Utc>,
-) -> Result<(), StoreError> {
-    sqlx::query!(
-        "INSERT INTO holidays (id, name, first_day, last_day, created_at) VALUES ($1, $2, $3, $4, $5)",
-        holiday.id.0,
-        holiday.name,
-        holiday.first_day,
-        holiday.last_day,
-        at
-    )
-    .execute(&mut *tx)
-    .await?;
-    touch_all(tx, at).await
-}
-
-/// Takes a holiday away, and gives it as it was. `None` when there is none of that id.
-///
-/// # Errors
-/// When the database does not do it.
-pub async fn remove_holiday(
-    tx: &mut PgConnection,
-    id: HolidayId,
-    at: DateTime<Utc>,
-) -> Result<Option<NamedHoliday>, StoreError> {
-    let gone = sqlx::query_as!(
-        NamedHoliday,
-        "DELETE FROM holidays WHERE id = $1 RETURNING id, name, first_day, last_day",
-        id.0
-    )
-    .fetch_optional(&mut *tx)
-    .await?;
-    if gone.is_some() {
-        touch_all(tx, at).await?;
-    }
-    Ok(gone)
 }
 
 /// What a teacher's schedules are filled up with.

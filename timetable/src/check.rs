@@ -1,6 +1,6 @@
 //! Whether a timetable holds together.
 
-use crate::{Change, Entry, Exception, Timetable, local};
+use crate::{Change, Entry, Exception, Place, Timetable, local};
 use chrono::{Datelike, NaiveDate, NaiveTime, TimeDelta};
 use std::{collections::BTreeSet, ops::RangeInclusive};
 
@@ -8,6 +8,13 @@ use std::{collections::BTreeSet, ops::RangeInclusive};
 const YEARS: RangeInclusive<i32> = 1970..=2999;
 /// The longest time from one lesson of an entry to the next.
 const MAX_WEEKS: u8 = 52;
+
+/// More than a class has in a week, and more than it has exceptions in a life.
+pub const MAX_ENTRIES: usize = 100;
+/// The same.
+pub const MAX_EXCEPTIONS: usize = 1_000;
+/// The longest name of a room, in characters.
+pub const MAX_ROOM: usize = 100;
 
 /// The longest lesson that goes past midnight: an end that is before the beginning by less is a mistake.
 const LONGEST_NIGHT: TimeDelta = TimeDelta::hours(12);
@@ -33,6 +40,18 @@ impl Timetable {
     /// Everything that is wrong with it; nothing if it holds together.
     pub fn check(&self) -> Vec<Fault> {
         let mut faults = Faults::default();
+        for (list, length, most) in [
+            ("entries", self.entries.len(), MAX_ENTRIES),
+            ("exceptions", self.exceptions.len(), MAX_EXCEPTIONS),
+        ] {
+            if length > most {
+                faults.add(format!("{list}[{most}]"), format!("a timetable has {most} {list} at most"));
+            }
+        }
+        // The rest takes time by how many there are.
+        if !faults.0.is_empty() {
+            return faults.0;
+        }
         for (number, entry) in self.entries.iter().enumerate() {
             faults.of_entry(number, entry);
         }
@@ -58,6 +77,7 @@ impl Faults {
 
     fn of_entry(&mut self, number: usize, entry: &Entry) {
         let field = |name: &str| format!("entries[{number}].{name}");
+        self.of_room(field("room"), entry.room.as_deref());
         self.of_times(field("endTime"), entry.starts, entry.ends);
         self.of_year(field("from"), entry.from);
         if let Some(until) = entry.until {
@@ -74,6 +94,11 @@ impl Faults {
     fn of_exception(&mut self, number: usize, exception: &Exception) {
         let field = |name: &str| format!("exceptions[{number}].{name}");
         self.of_year(field("date"), exception.slot.date);
+        let room = match &exception.change {
+            Change::Cancelled => None,
+            Change::Moved(Place { room, .. }) | Change::Added { room, .. } => room.as_deref(),
+        };
+        self.of_room(field("room"), room);
         match &exception.change {
             Change::Cancelled => {}
             Change::Moved(place) => {
@@ -81,6 +106,12 @@ impl Faults {
                 self.of_times(field("toEndTime"), place.starts, place.ends);
             }
             Change::Added { ends, .. } => self.of_times(field("endTime"), exception.slot.starts, *ends),
+        }
+    }
+
+    fn of_room(&mut self, field: String, room: Option<&str>) {
+        if room.is_some_and(|room| room.chars().count() > MAX_ROOM) {
+            self.add(field, format!("must be {MAX_ROOM} characters at most"));
         }
     }
 

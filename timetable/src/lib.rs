@@ -12,7 +12,7 @@ pub mod local;
 use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, TimeDelta, Utc, Weekday};
 use std::{collections::BTreeMap, ops::RangeInclusive};
 
-pub use check::Fault;
+pub use check::{Fault, MAX_ENTRIES, MAX_EXCEPTIONS, MAX_ROOM};
 pub use chrono_tz::Tz;
 
 /// The schedule of a class, and what differs from it.

@@ -200,13 +200,16 @@ pub(crate) async fn change_config_org(
 
 async fn change(api: &Api, change: Change<'_>) -> Result<ConfigurationData<OrganisationConfig>, ApiError> {
     let mut tx = api.begin().await?;
+    let zone_before = configuration::time_zone(&mut tx).await?;
     let config = change.make::<OrganisationConfig>(api, &mut tx).await?;
     // Reports are counted by the database's zones, lessons planned by our own.
     let is_ours = config.time_zone.parse::<Tz>().is_ok();
     if !is_ours || !configuration::is_time_zone(&mut tx, &config.time_zone).await? {
         return Err(Problem::validation([("timeZone", "must be a time zone, such as Europe/Vienna")]).into());
     }
-    timetables::touch_all(&mut tx, api.clock().now()).await?;
+    if config.time_zone != zone_before {
+        timetables::touch_all(&mut tx, api.clock().now()).await?;
+    }
     let organisation = users::organisation(&mut tx).await?;
     organisations::rename(&mut tx, organisation, &config.name).await?;
     let data = present(api, &mut tx).await?;

@@ -86,7 +86,11 @@ impl Watcher {
         loop {
             match self.step().await {
                 Step::Follow(Next::Event(event)) => match event.visibility(&self.caller) {
-                    Visibility::Visible if self.filter.wants(&event) => return Some(event.bytes.clone()),
+                    Visibility::Visible if self.filter.wants(&event) => {
+                        // Others read the log while this client takes what it is told.
+                        self.turn.give_back();
+                        return Some(event.bytes.clone());
+                    }
                     Visibility::Visible | Visibility::Hidden => {}
                     Visibility::Unknown => return None,
                 },

@@ -98,7 +98,8 @@ fn fields<T: DeserializeOwned>(data: Value) -> Result<T, Problem> {
         .map_err(|error| Problem::validation([(error.path().to_string(), error.inner().to_string())]))
 }
 
-/// Does what a client asks, and acknowledges it. What follows from it comes after the acknowledgement.
+/// Does what a client asks, after what it asked before, and acknowledges it. What follows from it comes after the
+/// acknowledgement.
 pub(super) async fn obey(
     connection: &Arc<Connection>,
     socket: SocketRef,
@@ -106,6 +107,7 @@ pub(super) async fn obey(
     ack: AckSender,
 ) {
     let Ok(api) = connection.api() else { return };
+    let _in_order = connection.asking.lock().await;
     let asked = async {
         connection.count_call()?;
         // A name of theirs may be as long as a message.

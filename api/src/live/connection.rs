@@ -32,6 +32,8 @@ pub(super) struct Connection {
     address: Option<IpAddr>,
     /// To be checked again: tokens end, and are revoked.
     credentials: HeaderMap,
+    /// Held by what the client asks for, one thing after the other.
+    pub(super) asking: tokio::sync::Mutex<()>,
     /// Each with what ends its subscription.
     rooms: Mutex<HashMap<Room, CancellationToken>>,
     /// Cancelled when nothing more is to be told.
@@ -57,6 +59,7 @@ impl Connection {
             caller,
             address,
             credentials,
+            asking: tokio::sync::Mutex::default(),
             rooms: Mutex::default(),
             stop: api.events().stop().child_token(),
             turns,

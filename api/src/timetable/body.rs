@@ -5,16 +5,14 @@ use garde::Validate;
 use rollcall_schemas::id::ClassId;
 use rollcall_service::http::Problem;
 use rollcall_store::timetables::{Kept, TeacherSettings};
-use rollcall_timetable::{Change, Entry, Exception, Place, Slot, Timetable, Tz};
+use rollcall_timetable::{
+    Change, Entry, Exception, MAX_ENTRIES, MAX_EXCEPTIONS, MAX_ROOM, Place, Slot, Timetable, Tz,
+};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use utoipa::{
     PartialSchema, ToSchema,
     openapi::{ObjectBuilder, RefOr, Schema, Type},
 };
-
-/// More than a class has in a week, and more than it has exceptions in a life.
-const MAX_ENTRIES: usize = 100;
-const MAX_EXCEPTIONS: usize = 1_000;
 
 /// A time as a clock shows it: `09:00`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,7 +79,7 @@ pub(crate) struct EntryBody {
     #[garde(skip)]
     end_time: Option<ClockTime>,
     /// Where; the room of the teacher's settings, or else of the class, when absent.
-    #[garde(length(chars, min = 1, max = 100))]
+    #[garde(length(chars, min = 1, max = MAX_ROOM))]
     room: Option<String>,
     /// From this day on.
     #[garde(skip)]
@@ -137,7 +135,7 @@ pub(crate) struct ExceptionBody {
     #[garde(skip)]
     to_end_time: Option<ClockTime>,
     /// Where it takes place.
-    #[garde(length(chars, min = 1, max = 100))]
+    #[garde(length(chars, min = 1, max = MAX_ROOM))]
     room: Option<String>,
 }
 

@@ -90,13 +90,15 @@ pub(crate) async fn import_timetable(
     request: Request,
 ) -> Reply<CalendarReport> {
     let bytes = uploaded_file(request, "text/calendar").await?;
-    let text = std::str::from_utf8(&bytes)
+    let text = String::from_utf8(bytes.into())
         .map_err(|_| Problem::invalid_input("the file is not UTF-8: save it as such"))?;
     let mut tx = api.begin().await?;
     classes::find(&mut tx, id).await?;
     let (zone, name) = organisation_zone(&api, &mut tx).await?;
     let before = timetables::of_class(&mut tx, id).await?;
-    let import = ics::read(text, zone_of(before.time_zone.as_deref(), zone));
+    let zone = zone_of(before.time_zone.as_deref(), zone);
+    let import =
+        tokio::task::spawn_blocking(move || ics::read(&text, zone)).await.map_err(Problem::internal)?;
     if params.dry_run || !import.errors.is_empty() {
         audit.changed_nothing();
         let kept = Kept { timetable: import.timetable.clone(), ..before };

@@ -354,6 +354,10 @@ async fn a_lesson_is_shown_where_its_session_is() {
     let class_path = format!("/api/v1/classes/{class}");
     teacher.put(&class_path, &json!({ "room": "B 12" })).await.data();
     teacher.put(&timetable_of(class), &mondays()).await.data();
+    // What does not concern lessons has them planned no second time.
+    let name = json!({ "name": "Hill School" });
+    test.admin().send_json(Method::PATCH, "/api/v1/admin/config-org", &name).await.data();
+    assert_eq!(teacher.get(&timetable_of(class)).await.data()["timetable"]["revision"], 1);
     let lesson = async |date: &str| {
         let week = teacher.get(&format!("/api/v1/timetable?date={date}")).await;
         let lessons = week.data()["lessons"].as_array().unwrap().clone();

@@ -95,7 +95,7 @@ pub(crate) async fn set_notifications(
     let NotificationsBody { channels, language, digest, quiet_hours } = body;
     let notifications = Preferences { channels, language, digest, quiet_hours };
     let mut tx = api.begin().await?;
-    let before = preferences::of_user(&mut tx, caller.id()).await?;
+    let before = preferences::lock_of_user(&mut tx, caller.id()).await?;
     preferences::set(&mut tx, caller.id(), &notifications, api.clock().now()).await?;
     audit.record(&mut tx, was_set(caller.id(), &before, &notifications)).await?;
     api.commit(tx, vec![]).await?;
@@ -109,7 +109,7 @@ pub(super) async fn change(
     user: UserId,
     to: impl FnOnce(Preferences) -> Preferences,
 ) -> Result<Option<Act>, ApiError> {
-    let before = preferences::of_user(tx, user).await?;
+    let before = preferences::lock_of_user(tx, user).await?;
     let after = to(before.clone());
     if after == before {
         return Ok(None);

@@ -32,6 +32,7 @@ const TOO_SLOW: &str = "the mail server took too long";
 /// Sends e-mails.
 pub(super) struct EmailChannel {
     deps: Deps,
+    /// Each e-mail has a connection of its own: one that was given up in the middle must not be spoken on again.
     server: AsyncSmtpTransport<Tokio1Executor>,
     /// How long the server may take for one e-mail, from connecting to its last answer: the transport bounds the first only.
     patience: Duration,

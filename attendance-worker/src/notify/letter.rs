@@ -32,6 +32,9 @@ const TEXTS: [(&str, &str); 8] = [
     ("de/mail.html", include_str!("texts/de/mail.html")),
 ];
 
+/// The most sentences of one letter: whoever has more to read looks into the product itself.
+const MAX_SENTENCES: usize = 100;
+
 /// One thing that is told; a digest is a list of them.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Told {
@@ -73,13 +76,13 @@ impl Writer {
         let to = to.ok_or(Failure::Nobody("the person is gone"))?;
         let place = Place::read(&mut db).await?;
         let told = contents(delivery).map_err(|_| Failure::never("what is told cannot be read"))?;
-        let mut named = Vec::with_capacity(told.len());
-        for told in &told {
+        let mut named = Vec::with_capacity(told.len().min(MAX_SENTENCES));
+        for told in told.iter().take(MAX_SENTENCES) {
             named.push((told, names(&mut db, &told.fact).await?));
         }
         drop(db);
         Page { texts: &self.texts, place: &place, recipient: delivery.recipient, to }
-            .write(&delivery.topic, &named)
+            .write((&delivery.topic, told.len()), &named)
             .map_err(|error| {
                 tracing::error!(%error, delivery = %delivery.id, "a notification cannot be written");
                 Failure::never("it cannot be written")
@@ -124,7 +127,12 @@ struct Page<'a> {
 }
 
 impl Page<'_> {
-    fn write(self, topic: &str, told: &[(&Told, Names)]) -> Result<Letter, minijinja::Error> {
+    /// `count` is how much there was to tell, of which `told` are the first.
+    fn write(
+        self,
+        (topic, count): (&str, usize),
+        told: &[(&Told, Names)],
+    ) -> Result<Letter, minijinja::Error> {
         let language = self.to.language.unwrap_or(self.place.language);
         let render = |file: &str, context: &TemplateValue| {
             self.texts.get_template(&format!("{language}/{file}"))?.render(context)
@@ -136,13 +144,14 @@ impl Page<'_> {
             .collect::<Result<_, minijinja::Error>>()?;
         let subject = match contexts.as_slice() {
             [context] if topic != DIGEST => render("subject.txt", context)?,
-            several => render("subject.txt", &context! { topic => DIGEST, count => several.len() })?,
+            _ => render("subject.txt", &context! { topic => DIGEST, count })?,
         };
         let whole = context! {
             name => self.to.full_name,
             organisation => self.place.name,
             subject => one_line(&subject),
             sentences => sentences,
+            more => count.saturating_sub(told.len()),
         };
         let (text, html) = (render("mail.txt", &whole)?, render("mail.html", &whole)?);
         Ok(Letter { to: self.to, language, subject: one_line(&subject), sentences, text, html })

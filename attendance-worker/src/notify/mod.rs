@@ -140,20 +140,29 @@ impl Timers {
                     self.act("replay", replay::advance(&self.deps)).await;
                 }
                 _ = purge.tick() => {
-                    self.act("purge_deliveries", self.purge()).await;
+                    // A full batch means that there is more; what else is due has its turn in between.
+                    if self.act("purge_deliveries", self.purge()).await >= PURGED_ROWS.unsigned_abs() {
+                        purge.reset_immediately();
+                    }
                 }
             }
         }
     }
 
-    async fn act(&self, name: &'static str, act: impl Future<Output = Result<u64, WorkError>>) {
+    /// Returns how much there was to do.
+    async fn act(&self, name: &'static str, act: impl Future<Output = Result<u64, WorkError>>) -> u64 {
         match act.await {
-            Ok(0) => {}
             Ok(done) => {
-                metrics::counter!("rollcall_attendance_timer_acts_total", "act" => name).increment(done);
+                if done > 0 {
+                    metrics::counter!("rollcall_attendance_timer_acts_total", "act" => name).increment(done);
+                }
+                done
             }
             // What is due stays due.
-            Err(error) => tracing::warn!(act = name, %error, "a timer could not act; it will try again"),
+            Err(error) => {
+                tracing::warn!(act = name, %error, "a timer could not act; it will try again");
+                0
+            }
         }
     }
 

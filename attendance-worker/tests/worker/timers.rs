@@ -2,6 +2,7 @@
 
 use crate::harness::{SOON, School, at, face, towards};
 use anyhow::Result;
+use chrono::TimeDelta;
 use rollcall_attendance_worker::consumer;
 use rollcall_bus::{Bus, BusConfig, ConsumerSpec, Delivery, HandleError, Handler, Limit, StreamLimits};
 use rollcall_schemas::{
@@ -134,6 +135,25 @@ async fn a_session_ends_when_the_scans_from_before_its_end_are_decided() -> Resu
     assert_eq!(records[&school.students[1]], (Absent, 3_600, Evidence::None));
     // Nobody was told of an absence that none was.
     assert_eq!(school.fact_counts().await?.get("attendance.corrected"), None);
+    Ok(worker.stop(SOON).await?)
+}
+
+#[tokio::test]
+async fn a_scan_that_cannot_be_decided_keeps_no_session_open_for_ever() -> Result<()> {
+    let school = School::open(1).await?;
+    let worker = school.work();
+    let session = school.lesson().await?;
+    let token = school.token(session, 10).await?;
+    let obstacle = Obstacle::put(&school.pool, ("INSERT", "attendance"), "NEW.scan_id IS NOT NULL").await;
+    let scan = school.scan_of(school.students[0], token, 20);
+    school.publish_scan(&scan, &scan.scan_id.to_string()).await?;
+    school.clock.set(at(3_600 + 10));
+    all_timers(&school).await?;
+    assert_eq!(state(&school, session).await?, SessionState::Active);
+    school.clock.advance(TimeDelta::minutes(11));
+    facts(&school, "session.ended", 1).await?;
+    assert_eq!(school.records(session).await?[&school.students[0]], (Absent, 3_600, Evidence::None));
+    obstacle.remove().await;
     Ok(worker.stop(SOON).await?)
 }
 

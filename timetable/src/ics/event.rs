@@ -51,6 +51,11 @@ impl Event {
             return Err(format!("a lesson ends {LASTS_WELL}"));
         }
         let instead_of = component.find_prop("RECURRENCE-ID");
+        if instead_of.is_some_and(|property| property.params.iter().any(|it| it.key == "RANGE")) {
+            return Err(
+                "RANGE is not for weekly schedules: end the event, and add one that follows it".into()
+            );
+        }
         Ok(Self {
             uid: text("UID").unwrap_or_default(),
             summary: text("SUMMARY").unwrap_or_default(),

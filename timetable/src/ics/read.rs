@@ -1,11 +1,13 @@
 //! A calendar file, read event by event: what cannot be a lesson is reported with its line, and spoils nothing else.
 
 use super::event::Event;
-use crate::{Change, Exception, Place, Slot, Timetable, local};
+use crate::{Change, Exception, MAX_ENTRIES, MAX_EXCEPTIONS, Place, Slot, Timetable, local};
 use chrono_tz::Tz;
 use icalendar::parser::{read_components, unfold};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// As many as make a timetable if each becomes one thing in it.
+const MAX_EVENTS: usize = MAX_ENTRIES + MAX_EXCEPTIONS;
 /// Components within components: an alarm within an event, and no more than a few.
 const MAX_DEPTH: usize = 4;
 
@@ -49,6 +51,11 @@ pub fn read(text: &str, zone: Tz) -> Import {
     let mut import = Reading { zone, ..Reading::default() };
     let mut events = Vec::new();
     for (line, chunk) in chunks(text) {
+        if events.len() + import.errors.len() >= MAX_EVENTS {
+            let message = format!("a timetable is made of {MAX_EVENTS} events at most");
+            import.errors.push(LineError { line, message });
+            break;
+        }
         match chunk.and_then(|chunk| event(&chunk, zone)) {
             Ok(event) => events.push((line, event)),
             Err(message) => import.errors.push(LineError { line, message }),
@@ -62,6 +69,12 @@ pub fn read(text: &str, zone: Tz) -> Import {
     let (changed, regular): (Vec<_>, Vec<_>) =
         events.into_iter().partition(|(_, event)| event.instead_of.is_some());
     for (line, event) in regular.iter().chain(&changed) {
+        if import.is_full() {
+            let message =
+                format!("a timetable has {MAX_ENTRIES} entries and {MAX_EXCEPTIONS} exceptions at most");
+            import.errors.push(LineError { line: *line, message });
+            break;
+        }
         import.take(*line, event);
     }
     import.finish()
@@ -114,6 +127,11 @@ struct Reading {
 }
 
 impl Reading {
+    /// Whether there is more already than a timetable may have.
+    fn is_full(&self) -> bool {
+        self.entry_lines.len() > MAX_ENTRIES || self.exception_lines.len() > MAX_EXCEPTIONS
+    }
+
     fn take(&mut self, line: usize, event: &Event) {
         let before = (self.entry_lines.len(), self.exception_lines.len());
         if let Err(message) = self.add(line, event) {

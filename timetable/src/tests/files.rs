@@ -105,6 +105,44 @@ fn single_events_are_taken_over_as_the_instants_they_are() {
 }
 
 #[test]
+fn a_name_begins_no_line_of_its_own() {
+    let entry = ics::Entry {
+        uid: "1".into(),
+        starts_at: DateTime::UNIX_EPOCH,
+        ends_at: DateTime::UNIX_EPOCH,
+        summary: "a\rBEGIN:VALARM".into(),
+        location: Some("b\u{85}c".into()),
+        is_cancelled: false,
+    };
+    let text = ics::calendar("X; Y, Z\r\nBEGIN:VEVENT", &[entry], DateTime::UNIX_EPOCH);
+    assert!(text.contains("X-WR-CALNAME:X\\; Y\\, Z \\nBEGIN:VEVENT\r\n"), "{text}");
+    assert_eq!(text.split("\r\n").filter(|line| line.starts_with("BEGIN:")).count(), 2, "{text}");
+    let only_ends = text.replace("\r\n", "");
+    assert!(!only_ends.contains(['\r', '\n', '\u{85}']), "{text}");
+}
+
+#[test]
+fn more_than_a_timetable_holds_is_refused_before_it_takes_time() {
+    let weekly =
+        "DTSTART:20260601T090000\nDURATION:PT1M\nRRULE:FREQ=WEEKLY;BYDAY=MO,TU,WE,TH,FR,SA,SU;COUNT=2000";
+    let single = "DTSTART:20260601T090000\nDURATION:PT1M";
+    for (event, count, wanted) in [
+        (weekly, 20, "a timetable has 100 entries and 1000 exceptions at most"),
+        (single, 1_101, "a timetable is made of 1100 events at most"),
+        (single, 1_001, "a timetable has 1000 exceptions at most"),
+    ] {
+        let import = read(&file(&vec![event; count]), VIENNA);
+        assert!(
+            import.errors.iter().any(|error| error.message == wanted),
+            "{wanted}: {:?}",
+            import.errors.first()
+        );
+    }
+    let long = format!("{single}\nLOCATION:{}", "x".repeat(101));
+    assert_eq!(read(&file(&[&long]), VIENNA).errors[0].message, "must be 100 characters at most");
+}
+
+#[test]
 fn a_night_is_read_as_it_is_written() {
     let rule = "DTSTART:20260601T220000\nDTEND:20260602T060000\nRRULE:FREQ=WEEKLY;COUNT=2";
     let single = "DTSTART:20260604T230000\nDURATION:PT3H\nRDATE:20260605T200000";
@@ -144,6 +182,10 @@ fn what_cannot_be_a_lesson_is_reported_with_its_line_and_the_rest_is_read() {
         ("DTSTART:20260601T090000\nDURATION:PT1H\nRRULE:FREQ=WEEKLY;INTERVAL=0", "INTERVAL"),
         ("DTSTART:20260601T090000\nDURATION:PT1H\nRRULE:FREQ=WEEKLY;COUNT=99999999", "COUNT"),
         ("DTSTART:20260601T090000\nDURATION:PT1H\nRRULE:FREQ=WEEKLY;INTERVAL=2;WKST=SU", "WKST"),
+        (
+            "UID:1\nRECURRENCE-ID;RANGE=THISANDFUTURE:20260601T090000\nDTSTART:20260601T100000\nDURATION:PT1H",
+            "RANGE",
+        ),
         ("RECURRENCE-ID:20260601T090000\nDTSTART:20260601T090000\nDURATION:PT1H", "UID"),
         ("this is no property", "RFC 5545"),
     ];

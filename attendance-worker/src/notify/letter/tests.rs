@@ -61,17 +61,19 @@ fn names(student: &str) -> Names {
     }
 }
 
+fn texts() -> Environment<'static> {
+    let mut texts = Environment::new();
+    for (name, text) in TEXTS {
+        texts.add_template(name, text).unwrap();
+    }
+    texts
+}
+
 fn letter(recipient: Recipient, language: Language, topic: &str, told: &[(&Told, Names)]) -> Letter {
-    let texts = {
-        let mut texts = Environment::new();
-        for (name, text) in TEXTS {
-            texts.add_template(name, text).unwrap();
-        }
-        texts
-    };
+    let texts = texts();
     let place = Place { name: "Hill School".into(), zone: Vienna, language: Language::English };
     let to = Address { full_name: "Robin".into(), email: "r@home.example".into(), language: Some(language) };
-    Page { texts: &texts, place: &place, recipient, to }.write(topic, told).unwrap()
+    Page { texts: &texts, place: &place, recipient, to }.write((topic, told.len()), told).unwrap()
 }
 
 #[test]
@@ -91,6 +93,19 @@ fn every_topic_is_written_in_every_language_to_oneself_and_to_others() {
         }
     }
     insta::assert_snapshot!(lines.join("\n"));
+}
+
+#[test]
+fn of_very_much_the_rest_is_counted() {
+    let told = told(Topic::Late);
+    let texts = texts();
+    let place = Place { name: "Hill School".into(), zone: Vienna, language: Language::German };
+    let to = Address { full_name: "Robin".into(), email: "r@home.example".into(), language: None };
+    let page = Page { texts: &texts, place: &place, recipient: GUARDIAN, to };
+    let letter = page.write((DIGEST, 240), &vec![(&told, names("Anna")); 100]).unwrap();
+    assert_eq!((letter.subject.as_str(), letter.sentences.len()), ("240 Mitteilungen", 100));
+    assert!(letter.text.contains("\n- und 140 weitere\n"), "{}", letter.text);
+    assert!(letter.html.contains("<li>und 140 weitere</li>"), "{}", letter.html);
 }
 
 #[test]
