@@ -91,6 +91,18 @@ where
     Option::deserialize(deserializer).map(Some)
 }
 
+/// Reads a field that may be absent, but not null: null would say something that nothing follows from.
+///
+/// # Errors
+/// When the field is no `T`.
+pub(crate) fn not_null<'de, T, D>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    T: Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    T::deserialize(deserializer).map(Some)
+}
+
 /// Names each field that breaks a rule.
 pub(crate) fn validate(body: &impl Validate<Context = ()>) -> Result<(), Problem> {
     body.validate().map_err(|report| {

@@ -128,6 +128,11 @@ pub(crate) fn scan_refusal(code: Code, context: Option<&ScanContext>, mark: Opti
     }
 }
 
+/// Why a scan in doubt is refused after a person has said no to the like of it.
+pub(crate) fn scan_doubted(code: Code, session: &Session) -> Refusal {
+    refusal(code, remedy(code), json!({ "sessionId": session.id }))
+}
+
 /// What a student can do whose scan a class's rules against shared codes refuse.
 fn remedy(code: Code) -> &'static str {
     match code {

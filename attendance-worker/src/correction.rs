@@ -17,7 +17,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use rollcall_bus::{Delivery, HandleError, Handler};
 use rollcall_schemas::{
     code::Code,
-    fact::{Fact, Resolution},
+    fact::{AttendanceStatus, Fact, Resolution, SessionState},
     id::{AttendanceId, ClassId, ReviewId, SessionId, UserId},
     outcome::{Answer, MarksAnswer, ReviewAnswer},
     request::{AttendanceCommand, AttendanceRequest, Verdict, Word},
@@ -96,7 +96,7 @@ impl Command<'_> {
         session_id: SessionId,
         words: &[Word],
     ) -> Result<Done, NotDone> {
-        let session = share(tx, session_id).await?;
+        let (session, is_held_afterwards) = self.to_be_marked(tx, session_id, words).await?;
         let settings = records::settings_of(tx, &session).await?;
         let (from, to) = (session.started_at.unwrap_or(session.starts_at), end(&session));
         let members = enrolments::members_between(tx, session.class_id, from, to).await?;
@@ -115,9 +115,37 @@ impl Command<'_> {
                 Change::new(session, *student, (before, mark), self.cause).by(author)
             })
             .collect();
-        let facts = records::rewrite(tx, &session, &changes).await?;
+        let mut facts = records::rewrite(tx, &session, &changes).await?;
+        if is_held_afterwards {
+            facts.push(crate::facts::session_started(&session, session.starts_at));
+            facts.extend(records::close(tx, &session, session.ends_at, self.cause).await?.0);
+        }
         let answered = marks.iter().map(|(student, mark)| answers::record(&session, *student, mark));
         Ok((Answer::Marks(MarksAnswer { session_id, records: answered.collect() }), facts))
+    }
+
+    /// The session, and whether it is held by being marked: nobody opened it, its time is over, and now somebody has a list of
+    /// who was there. Then it took place as planned.
+    async fn to_be_marked(
+        &self,
+        tx: &mut PgConnection,
+        id: SessionId,
+        words: &[Word],
+    ) -> Result<(Session, bool), NotDone> {
+        let session = share(tx, id).await?;
+        if session.state == SessionState::Cancelled {
+            return Err(refuse(Code::Conflict, "The session is cancelled.", json!({ "sessionId": id })));
+        }
+        let is_over = session.started_at.is_none() && self.request.requested_at >= session.ends_at;
+        let says_who_was_there = words.iter().any(|word| word.status != AttendanceStatus::Excused);
+        if !is_over || !says_who_was_there {
+            return Ok((session, false));
+        }
+        let session = sessions::lock(tx, id).await?.filter(|session| session.started_at.is_none());
+        let session = session.ok_or(WorkError::Crossed)?;
+        sessions::start(tx, id, session.starts_at).await?;
+        let started_at = Some(session.starts_at);
+        Ok((Session { state: SessionState::Active, started_at, ..session }, true))
     }
 
     async fn withdraw(

@@ -296,7 +296,7 @@ async fn lock_marks(
 
 /// Closes a session that the transaction holds: what rests on evidence from after the end no longer counts, what nobody
 /// has counted does, and everybody enrolled at the end without a record was absent. Returns the facts to be told, and how
-/// many records there are.
+/// many were there.
 ///
 /// # Errors
 /// Like [`write`].
@@ -321,7 +321,10 @@ pub(crate) async fn close(
     facts.extend(absent.iter().filter_map(Change::fact));
     let counts = attendance::count_by_status(tx, session.id).await?;
     facts.push(facts::session_ended(&session, (ended_at, cause.id), &counts));
-    Ok((facts, counts.iter().map(|(_, count): &(AttendanceStatus, u32)| u64::from(*count)).sum()))
+    let was_there =
+        |status: &AttendanceStatus| matches!(status, AttendanceStatus::Present | AttendanceStatus::Late);
+    let there = counts.iter().filter(|(status, _)| was_there(status)).map(|(_, count)| u64::from(*count));
+    Ok((facts, there.sum()))
 }
 
 /// The rules of a session: those of its class when it began, or is planned to.

@@ -11,6 +11,7 @@ use crate::{
     policy::{
         evidence::is_settled,
         fusion::keeps_scans,
+        protection::ScanDoubt,
         scan::{ScanDecision, decide_scan},
     },
     records::{self, Cause, Change},
@@ -31,7 +32,7 @@ use rollcall_store::{
     attendance::{self, Mark, ScanContext, ScanMark, ScanQuestion},
     looks::{self, KeptScan},
     outbox::{self, OutboxMessage},
-    reviews::Review,
+    reviews::{self, Review},
     sessions::{self, Session},
 };
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -119,7 +120,12 @@ impl RecordScan {
         looks::keep_scans(&mut tx, &kept).await?;
         for (job, decided) in open.iter().zip(&mut decided) {
             if let Some((session, review)) = decided.review.take() {
+                let id = review.id;
                 decided.facts.extend(records::ask(&mut tx, &session, &[review], &job.cause(now)).await?);
+                // A person has said no to it before: nobody is asked, and nobody should wait for an answer.
+                if decided.doubt.is_some() && reviews::is_answered(&mut tx, id).await? {
+                    decided.refuse(job, &session, now);
+                }
             }
         }
         let messages: Vec<(Uuid, OutboxMessage)> = open
@@ -163,6 +169,8 @@ struct Decided {
     change: Option<Change>,
     kept: Option<KeptScan>,
     review: Option<(Session, Review)>,
+    /// Why it is no evidence, if it is kept all the same.
+    doubt: Option<ScanDoubt>,
     refusal: Option<Code>,
     /// Whether it was held against its class's rules against codes that are passed on.
     was_held: bool,
@@ -289,7 +297,7 @@ impl Job {
             doubt: doubt.map(|doubt| doubt.as_str().to_owned()),
             ..self.kept(&session, scan)
         });
-        Decided { change, kept, review: asked, refusal, was_held, facts, outcome }
+        Decided { change, kept, review: asked, doubt, refusal, was_held, facts, outcome }
     }
 
     fn change(&self, session: Session, marks: (Option<Mark>, Mark), now: DateTime<Utc>) -> Change {
@@ -313,6 +321,16 @@ impl Job {
 }
 
 impl Decided {
+    /// Refuses a scan for the doubt about it.
+    fn refuse(&mut self, job: &Job, session: &Session, now: DateTime<Utc>) {
+        let Some(code) = self.doubt.map(ScanDoubt::code) else { return };
+        let Scan { request_id, student_id, .. } = job.scan;
+        let to = To { request_id, caller: student_id, decided_at: now };
+        self.outcome = to.failed(answers::scan_doubted(code, session));
+        self.facts.push(facts::scan_refused(&job.scan, code, Some(session)));
+        self.refusal = Some(code);
+    }
+
     /// The facts and the answer.
     fn messages(&self, job: &Job) -> Vec<OutboxMessage> {
         let mut messages: Vec<_> = self.facts.iter().map(OutboxMessage::fact).collect();

@@ -46,7 +46,7 @@ type Done = (SessionAnswer, Vec<Fact>);
 
 impl ChangeSession {
     pub(crate) fn new(deps: Deps) -> Self {
-        let scans = UndecidedScans::new(deps.bus.clone(), SCAN_PATIENCE);
+        let scans = UndecidedScans::new(&deps, SCAN_PATIENCE);
         Self { deps, scans }
     }
 
@@ -73,7 +73,7 @@ impl ChangeSession {
         if !matches!(request.command, SessionCommand::End { .. }) {
             return Ok(());
         }
-        let undecided = self.scans.since(self.deps.clock.now()).await?;
+        let undecided = self.scans.since().await?;
         let is_early = undecided.is_some_and(|since| since < request.requested_at);
         if is_early { Err(WorkError::Early) } else { Ok(()) }
     }
@@ -187,9 +187,9 @@ impl Command<'_> {
         let session = lock(tx, id).await?;
         let ended_at =
             session::end(&session, self.request.requested_at).map_err(illegal(Move::End, &session))?;
-        let (facts, records) = records::close(tx, &session, ended_at, self.cause).await?;
+        let (facts, there) = records::close(tx, &session, ended_at, self.cause).await?;
         let session = Session { state: SessionState::Completed, ..session };
-        Ok((SessionAnswer { attendance_count: Some(records), ..answer(&session) }, facts))
+        Ok((SessionAnswer { attendance_count: Some(there), ..answer(&session) }, facts))
     }
 
     async fn reopen(

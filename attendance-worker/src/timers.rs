@@ -57,11 +57,11 @@ pub(crate) struct Timers {
 
 impl Timers {
     pub(crate) fn new(deps: Deps, config: AttendanceConfig) -> Self {
-        let scans = UndecidedScans::new(deps.bus.clone(), SCAN_PATIENCE);
+        let scans = UndecidedScans::new(&deps, SCAN_PATIENCE);
         Self { deps, config, scans }
     }
 
-    /// Plans lessons until `stop`: many at once when holidays or clocks change, which must not keep codes from being
+    /// Plans lessons until `stop`, and gives up those of archived classes: many at once when holidays or clocks change, which must not keep codes from being
     /// replaced.
     pub(crate) async fn plan(&self, stop: CancellationToken) {
         let mut due = ticks(self.config.timer_interval() * SWEEP_ONCE_IN);
@@ -70,6 +70,7 @@ impl Timers {
                 () = stop.cancelled() => return,
                 _ = due.tick() => {
                     self.act("plan_lessons", self.plan_lessons()).await;
+                    self.act("cancel_archived", self.cancel_archived()).await;
                 }
             }
         }
@@ -139,7 +140,7 @@ impl Timers {
                     crossings = 0;
                 }
                 Err(NotActed { error: WorkError::Crossed, .. }) if crossings < MAX_CROSSINGS => {
-                    crossings += 1
+                    crossings += 1;
                 }
                 Err(NotActed { row: Some(row), error }) => {
                     tracing::warn!(act = name, %row, %error, "a timer could not act on a row; it will try again");
@@ -174,7 +175,7 @@ impl Timers {
     /// of an absence that none is. Returns how many.
     pub(crate) async fn end_sessions(&self) -> Result<u64, WorkError> {
         let now = self.deps.clock.now();
-        let over = self.scans.since(now).await?.map_or(now, |undecided| undecided.min(now));
+        let over = self.scans.since().await?.map_or(now, |undecided| undecided.min(now));
         self.act_on_each("end_sessions", |besides| async move {
             let mut tx = self.deps.begin().await?;
             let Some(session) = sessions::lock_overdue(&mut tx, over, &besides).await? else {
@@ -208,6 +209,23 @@ impl Timers {
     /// Makes sessions pending that are about to begin. Returns how many.
     pub(crate) async fn announce_sessions(&self) -> Result<u64, WorkError> {
         Ok(sessions::announce(&self.deps.pool, self.deps.clock.now() + ANNOUNCED_BEFORE).await?)
+    }
+
+    /// Gives up the sessions that archived classes have planned: they would take rooms from others. Returns how many.
+    pub(crate) async fn cancel_archived(&self) -> Result<u64, WorkError> {
+        self.act_on_each("cancel_archived", |besides| async move {
+            let now = self.deps.clock.now();
+            let mut tx = self.deps.begin().await?;
+            let Some(session) = sessions::lock_of_archived(&mut tx, &besides).await? else {
+                return Ok(Vec::new());
+            };
+            sessions::cancel(&mut tx, session.id).await.map_err(at(session.id.0))?;
+            let fact = facts::session_cancelled(&session, now);
+            outbox::enqueue(&mut tx, fact.fact_id.0, now, &told(std::slice::from_ref(&fact))).await?;
+            tx.commit().await.map_err(StoreError::from)?;
+            Ok(vec![fact.fact_id.0])
+        })
+        .await
     }
 
     /// Makes sessions of the lessons of timetables that changed, or of another day. Returns how many timetables.

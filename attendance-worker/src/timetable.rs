@@ -4,7 +4,7 @@ use crate::{
     deps::Deps,
     error::WorkError,
     facts,
-    policy::timetable::{NewLesson, Steps, steps},
+    policy::timetable::{Moved, NewLesson, Steps, steps},
     timers::{NotActed, at, told},
 };
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
@@ -15,7 +15,7 @@ use rollcall_schemas::{
 };
 use rollcall_store::{
     PgConnection, StoreError, configuration,
-    lessons::{self, DueTimetable, KeptLesson, KnownLesson, LessonPlan, LessonState},
+    lessons::{self, DueTimetable, KeptLesson, KnownLesson, LessonState},
     outbox,
     sessions::{self, Planned, Session},
     timetables::{self, Kept},
@@ -57,16 +57,6 @@ fn act(due: &DueTimetable, through: NaiveDate) -> Uuid {
     let before = before.as_ref().map_or(&[][..], |at| at);
     let (class, is_active) = (due.class_id.0, [due.is_active.into()]);
     FactId::derive(&[b"timetable", class.as_bytes(), &revision, day.as_bytes(), &is_active, before]).0
-}
-
-/// A session on its way to another time or place.
-struct Moving {
-    lesson: KnownLesson,
-    /// As it was.
-    session: Session,
-    /// Where the timetable has it.
-    plan: LessonPlan,
-    wanted: SessionPlan,
 }
 
 struct Planning<'a> {
@@ -113,14 +103,14 @@ impl Planning<'_> {
             self.withdraw(lesson).await?;
         }
         let mut moving = Vec::with_capacity(steps.changed.len());
-        for (lesson, plan) in steps.changed {
-            let Some(session) = self.planned(&lesson).await? else { continue };
-            let wanted = plan.of(sessions::plan_of(self.tx, session.id).await?);
+        for moved in steps.changed {
+            let Some(session) = self.planned(&moved.lesson).await? else { continue };
+            let wanted = moved.plan.of(sessions::plan_of(self.tx, session.id).await?);
             sessions::cancel(self.tx, session.id).await?;
-            moving.push(Moving { lesson, session, plan, wanted });
+            moving.push((moved, session, wanted));
         }
-        for moving in moving {
-            self.take_up(moving).await?;
+        for (moved, session, wanted) in moving {
+            self.take_up(moved, &session, &wanted).await?;
         }
         for lesson in steps.new {
             self.plan(lesson).await?;
@@ -139,20 +129,35 @@ impl Planning<'_> {
         Ok(())
     }
 
-    /// A session that cannot be where the timetable has it now stays given up: it is not left where it had it before.
-    async fn take_up(&mut self, moving: Moving) -> Result<(), WorkError> {
-        let Moving { lesson, session, plan, wanted } = moving;
-        let other = sessions::in_the_way(self.tx, (session.id, self.class), &wanted).await?;
-        if let Some(other) = other {
-            self.tell_cancelled(&session);
+    /// Takes up a session that was given up, as `wanted`. One that cannot be where the timetable has it now stays given up: it
+    /// is not left where it was before.
+    async fn take_up(
+        &mut self,
+        moved: Moved,
+        session: &Session,
+        wanted: &SessionPlan,
+    ) -> Result<(), WorkError> {
+        let Moved { lesson, slot, attempt, plan } = moved;
+        if slot != lesson.slot {
+            // Its session is another lesson's from now on.
             let attempt = lesson.attempt + 1;
             let session_id = lessons::session_id(self.class, lesson.slot, attempt);
-            let state = LessonState::Withheld(other.id);
-            return self.keep(KeptLesson { slot: lesson.slot, state, attempt, session_id, plan }).await;
+            let state = LessonState::Withdrawn;
+            self.keep(KeptLesson { slot: lesson.slot, state, attempt, session_id, plan: lesson.plan })
+                .await?;
         }
-        sessions::change_plan(self.tx, session.id, &wanted).await?;
-        self.facts.push(facts::session_changed(&session, &wanted, (self.now, self.cause)));
-        self.keep(KeptLesson { plan, ..kept(lesson, LessonState::Planned) }).await
+        let other = sessions::in_the_way(self.tx, (session.id, self.class), wanted).await?;
+        if let Some(other) = other {
+            self.tell_cancelled(session);
+            let attempt = attempt + 1;
+            let session_id = lessons::session_id(self.class, slot, attempt);
+            let state = LessonState::Withheld(other.id);
+            return self.keep(KeptLesson { slot, state, attempt, session_id, plan }).await;
+        }
+        sessions::change_plan(self.tx, session.id, wanted).await?;
+        self.facts.push(facts::session_changed(session, wanted, (self.now, self.cause)));
+        let state = LessonState::Planned;
+        self.keep(KeptLesson { slot, state, attempt, session_id: session.id, plan }).await
     }
 
     async fn plan(&mut self, lesson: NewLesson) -> Result<(), WorkError> {

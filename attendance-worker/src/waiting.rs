@@ -1,7 +1,7 @@
 //! What in the log goes before something else and is still to be handled. Streams have no order among each other; whoever
 //! depends on one asks here, and waits.
 
-use crate::consumer;
+use crate::{Deps, consumer};
 use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
 use rollcall_bus::{Bus, BusError, Delivery};
@@ -9,6 +9,7 @@ use rollcall_schemas::{
     scan::Scan,
     subject::{self, RequestKind, Stream, Subject},
 };
+use rollcall_service::clock::Clock;
 
 /// Whether a request about sessions that was published before then is still to be handled.
 pub(crate) async fn for_session_requests(bus: &Bus, before: DateTime<Utc>) -> Result<bool, BusError> {
@@ -20,6 +21,7 @@ pub(crate) async fn for_session_requests(bus: &Bus, before: DateTime<Utc>) -> Re
 /// Scans that are still to be decided about, for somebody who waits for them: as long as they are being decided.
 pub(crate) struct UndecidedScans {
     bus: Bus,
+    clock: Clock,
     /// How long one and the same scan is waited for. Nobody waits for ever because of one that cannot be decided.
     patience: TimeDelta,
     /// The place of the first of them, and since when it has been.
@@ -27,18 +29,20 @@ pub(crate) struct UndecidedScans {
 }
 
 impl UndecidedScans {
-    pub(crate) fn new(bus: Bus, patience: TimeDelta) -> Self {
-        Self { bus, patience, first: Mutex::default() }
+    pub(crate) fn new(deps: &Deps, patience: TimeDelta) -> Self {
+        let (bus, clock) = (deps.bus.clone(), deps.clock.clone());
+        Self { bus, clock, patience, first: Mutex::default() }
     }
 
-    /// When the first of them was received, as far as is known at `now`: everything before it is decided. None when there is
-    /// none, and when waiting for it is in vain.
-    pub(crate) async fn since(&self, now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>, BusError> {
+    /// When the first of them was received: everything before it is decided. None when there is none, and when waiting for it is
+    /// in vain.
+    pub(crate) async fn since(&self) -> Result<Option<DateTime<Utc>>, BusError> {
         let scans = (Stream::Scans, consumer::SCANS);
         let waiting = first_unsettled(&self.bus, scans, &subject::scan_captured()).await?;
         // One that cannot be read is no scan: it is about to be parked.
         let scan = waiting.as_ref().and_then(|it| serde_json::from_slice::<Scan>(&it.payload).ok());
         let Some((delivery, scan)) = waiting.as_ref().zip(scan) else { return Ok(None) };
+        let now = self.clock.now();
         let mut first = self.first.lock();
         let since = match *first {
             Some((sequence, since)) if sequence == delivery.sequence => since,

@@ -158,7 +158,7 @@ pub struct SessionAnswer {
     pub qr_token_id: Option<QrTokenId>,
     /// When that code ends.
     pub qr_expires_at: Option<DateTime<Utc>>,
-    /// How many records the session has, once it has ended.
+    /// How many were there, in time or late, once it has ended.
     pub attendance_count: Option<u64>,
 }
 

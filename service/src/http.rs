@@ -15,7 +15,7 @@ mod serve;
 pub(crate) mod testing;
 mod tls;
 
-pub use body::{Bytes, Json, Multipart};
+pub use body::{Bytes, Json, Multipart, refused_field};
 pub use caching::cached_for;
 pub use cors::{InvalidOrigin, Origin};
 pub use envelope::{Answer, ErrorBody, ErrorEnvelope, Success, SuccessEnvelope, always_true};

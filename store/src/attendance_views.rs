@@ -41,6 +41,10 @@ pub struct AttendanceView {
     pub decided_by: Option<DecidedBy>,
     /// Why, in their words.
     pub reason: Option<String>,
+    /// Where the scan came from that it keeps, if it keeps one.
+    pub ip: Option<String>,
+    /// What the scanning client called itself.
+    pub user_agent: Option<String>,
     /// The trace that led to the record, 32 hexadecimal digits.
     pub trace_id: Option<String>,
 }
@@ -117,6 +121,8 @@ struct Row {
     decided_by: Option<Uuid>,
     decider: Option<String>,
     reason: Option<String>,
+    ip: Option<String>,
+    user_agent: Option<String>,
     trace_id: Option<String>,
 }
 
@@ -138,6 +144,8 @@ impl TryFrom<Row> for AttendanceView {
             similarity: row.similarity,
             decided_by: DecidedBy::of(row.decided_by, row.decider),
             reason: row.reason,
+            ip: row.ip,
+            user_agent: row.user_agent,
             trace_id: row.trace_id,
         })
     }
@@ -149,7 +157,7 @@ macro_rules! select_attendance {
             Row,
             r#"SELECT a.id, a.session_id, s.class_id, c.name AS class_name, a.student_id, u.full_name AS student_name,
                       u.roll_number, a.status, a.marked_at, a.evidence, a.similarity, a.decided_by,
-                      d.full_name AS "decider?", a.reason, a.trace_id
+                      d.full_name AS "decider?", a.reason, host(a.ip) AS ip, a.user_agent, a.trace_id
                FROM attendance a
                JOIN sessions s ON s.id = a.session_id
                JOIN classes c ON c.id = s.class_id

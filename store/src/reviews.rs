@@ -332,6 +332,15 @@ pub async fn find(tx: &mut PgConnection, id: ReviewId) -> Result<Option<Review>,
     row.fetch_optional(tx).await?.map(Review::try_from).transpose()
 }
 
+/// Whether a question was put and is not open any more.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn is_answered(tx: &mut PgConnection, id: ReviewId) -> Result<bool, StoreError> {
+    let resolved_at = sqlx::query_scalar!("SELECT resolved_at FROM reviews WHERE id = $1", id.0);
+    Ok(resolved_at.fetch_optional(tx).await?.flatten().is_some())
+}
+
 /// Closes an open question with a person's answer.
 ///
 /// # Errors

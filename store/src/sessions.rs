@@ -265,6 +265,25 @@ pub async fn lock_with_due_question(
     row.fetch_optional(tx).await?.map(Session::try_from).transpose()
 }
 
+/// The next session that was planned in a class before it was archived, held alone. One that another process holds is passed
+/// over, and so are those `besides` it.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn lock_of_archived(
+    tx: &mut PgConnection,
+    besides: &[Uuid],
+) -> Result<Option<Session>, StoreError> {
+    let row = select_sessions!(
+        "JOIN classes c ON c.id = s.class_id
+         WHERE c.deleted_at IS NOT NULL AND s.state IN ('scheduled', 'pending') AND s.starts_at > c.deleted_at
+           AND s.id <> ALL($1)
+         ORDER BY s.id LIMIT 1 FOR NO KEY UPDATE OF s SKIP LOCKED",
+        besides
+    );
+    row.fetch_optional(tx).await?.map(Session::try_from).transpose()
+}
+
 /// Holds the sessions of these tokens shared, so that none of them ends until the end of the transaction.
 ///
 /// # Errors

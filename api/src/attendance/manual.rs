@@ -72,7 +72,7 @@ fn is_one(by_id: bool, by_roll_number: bool) -> garde::Result {
     if by_id != by_roll_number {
         return Ok(());
     }
-    Err(garde::Error::new("either studentId or rollNumber must be given"))
+    Err(garde::Error::new("studentId or rollNumber must be given, and not both"))
 }
 
 impl From<ManualMark> for Word {

@@ -75,6 +75,10 @@ pub(crate) struct AttendanceBody {
     decided_by: Option<PersonBody>,
     /// Why, in their words.
     reason: Option<String>,
+    /// The address that the scan came from, as the door saw it; null where the record keeps none.
+    ip: Option<String>,
+    /// What the scanning program called itself.
+    user_agent: Option<String>,
     /// The trace that led to the record.
     trace_id: Option<String>,
 }
@@ -95,6 +99,8 @@ impl From<AttendanceView> for AttendanceBody {
             similarity: record.similarity,
             decided_by: record.decided_by.map(PersonBody::from),
             reason: record.reason,
+            ip: record.ip,
+            user_agent: record.user_agent,
             trace_id: record.trace_id,
         }
     }

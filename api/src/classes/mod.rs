@@ -138,7 +138,7 @@ pub(crate) async fn find(db: &mut PgConnection, id: ClassId) -> Result<Class, Ap
 }
 
 /// A class that must exist and may change: not one in the archive.
-async fn find_current(db: &mut PgConnection, id: ClassId) -> Result<Class, ApiError> {
+pub(crate) async fn find_current(db: &mut PgConnection, id: ClassId) -> Result<Class, ApiError> {
     let class = find(db, id).await?;
     match class.archived_at {
         None => Ok(class),

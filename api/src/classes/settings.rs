@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     audit::{Act, Audit},
-    extract::{Body, nullable},
+    extract::{Body, not_null, nullable},
     reply::Reply,
     state::Api,
 };
@@ -102,18 +102,23 @@ pub(crate) async fn get_settings(State(api): State<Api>, Path(id): Path<ClassId>
 pub(crate) struct SettingsChange {
     /// A mark later than this after the start is late, in seconds.
     #[garde(range(min = 0, max = 86_400))]
+    #[serde(default, deserialize_with = "not_null")]
     late_after_seconds: Option<i32>,
     /// How long a code is valid, in seconds.
     #[garde(range(min = 2, max = 86_400))]
+    #[serde(default, deserialize_with = "not_null")]
     qr_ttl_seconds: Option<i32>,
     /// Whether one very confident sighting is enough by itself.
     #[garde(skip)]
+    #[serde(default, deserialize_with = "not_null")]
     certain_is_enough: Option<bool>,
     /// Otherwise this many confident sightings, in different frames, are wanted.
     #[garde(range(min = 1, max = 100))]
+    #[serde(default, deserialize_with = "not_null")]
     votes_wanted: Option<i32>,
     /// What the class does against codes that are passed on. It holds from the next scan on.
     #[garde(dive)]
+    #[serde(default, deserialize_with = "not_null")]
     protections: Option<ProtectionsChange>,
     /// What is wanted before a student counts as present; null means what the organisation says.
     #[garde(skip)]
@@ -122,6 +127,7 @@ pub(crate) struct SettingsChange {
     evidence_rule: Option<Option<EvidenceRule>>,
     /// For `qr_needs_face`: how far the face may be from the scan, in minutes.
     #[garde(range(min = 1, max = 1_440))]
+    #[serde(default, deserialize_with = "not_null")]
     face_within_minutes: Option<i32>,
 }
 

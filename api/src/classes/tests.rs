@@ -192,7 +192,11 @@ async fn rules_hold_from_when_they_were_set() {
     );
     let now = classes::settings(&mut db, test.school.class, test.clock.now()).await.unwrap();
     assert_eq!((now.late_after_seconds, now.votes_wanted, now.certain_is_enough), (60, 2, false));
-    test.teacher().put(&path, &json!({ "qrTtlSeconds": 0 })).await.refused(422, "VALIDATION_FAILED");
+    for nothing in
+        [json!({ "qrTtlSeconds": 0 }), json!({ "qrTtlSeconds": null }), json!({ "protections": null })]
+    {
+        test.teacher().put(&path, &nothing).await.refused(422, "VALIDATION_FAILED");
+    }
 }
 
 #[tokio::test]

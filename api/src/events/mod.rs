@@ -22,7 +22,7 @@ pub(crate) use told::{
 };
 pub(crate) use watching::{Turns, Watchers, Watching};
 
-use crate::{error::ApiError, extract::Caller, state::Api};
+use crate::{access::owns_class, error::ApiError, extract::Caller, state::Api};
 use axum::{
     body::Body,
     extract::State,
@@ -38,6 +38,7 @@ use rollcall_schemas::{
     id::{CameraId, ClassId, SessionId},
 };
 use rollcall_service::http::{Problem, Query};
+use rollcall_store::session_views;
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -106,9 +107,27 @@ pub(crate) async fn watch_events(
         return Err(Problem::validation([("lastEventId", "must be the id of an event")]).into());
     }
     let filter = filter(params)?;
+    may_watch(&api, &caller, &filter).await?;
     let watcher = Watcher::open(&api, caller, headers, filter, of_header.or(of_query)).await?;
     let body = Body::from_stream(watcher.into_stream());
     Ok(([(CONTENT_TYPE, "text/event-stream"), (CACHE_CONTROL, "no-cache")], body).into_response())
+}
+
+/// Whoever asks for what is not theirs, or not there, is told so: a stream would be silent for ever.
+async fn may_watch(api: &Api, caller: &Caller, filter: &Filter) -> Result<(), ApiError> {
+    if filter.class.is_none() && filter.session.is_none() {
+        return Ok(());
+    }
+    let mut db = api.connection().await?;
+    if let Some(class) = filter.class {
+        owns_class(&mut db, caller, class).await?;
+    }
+    if let Some(session) = filter.session {
+        let session = session_views::find(&mut db, session).await?;
+        let session = session.ok_or_else(|| Problem::not_found("session"))?;
+        owns_class(&mut db, caller, session.class_id).await?;
+    }
+    Ok(())
 }
 
 fn last_event_id(headers: &HeaderMap) -> Result<Option<u64>, Problem> {

@@ -127,8 +127,7 @@ async fn filters_select_and_unknown_types_are_named() {
     let test = TestApi::start().await;
     let (class, camera) = (test.school.class, CameraId(Uuid::from_u128(77)));
     let admin = test.admin();
-    let mut by_session =
-        admin.events(&format!("{PATH}?session={}", SessionId(Uuid::from_u128(3))), None).await;
+    let mut by_session = admin.events(&format!("{PATH}?session={}", test.school.session), None).await;
     let mut by_class = admin.events(&format!("{PATH}?class={class}"), None).await;
     let mut by_camera = admin.events(&format!("{PATH}?camera={camera}"), None).await;
     let mut by_type = admin.events(&format!("{PATH}?type=session.started&type=stranger.seen"), None).await;
@@ -136,10 +135,18 @@ async fn filters_select_and_unknown_types_are_named() {
     let record = test.tell(&recorded(&test, 1, test.school.student)).await;
     let session = test.tell(&started(&test, 3, class)).await;
     let stranger = test.tell(&seen(&test, 4, camera)).await;
-    assert_eq!(ids(&mut by_session, 1).await, [session]);
-    assert_eq!(ids(&mut by_class, 2).await, [record, session]);
+    let began = FactEvent::SessionStarted { started_at: test.clock.now() };
+    let own = test.tell(&fact(&test, 5, of_class(class, test.school.session), began)).await;
+    assert_eq!(ids(&mut by_session, 2).await, [record, own]);
+    assert_eq!(ids(&mut by_class, 3).await, [record, session, own]);
     assert_eq!(ids(&mut by_camera, 1).await, [stranger]);
-    assert_eq!(ids(&mut by_type, 3).await, [other, session, stranger]);
+    assert_eq!(ids(&mut by_type, 4).await, [other, session, stranger, own]);
+    // A stream of what is not there, or not theirs, would be silent for ever.
+    admin.get(&format!("{PATH}?session={}", Uuid::nil())).await.refused(404, "NOT_FOUND");
+    let foreign = format!("{PATH}?class={}", test.school.other_class);
+    for client in [test.teacher(), test.student()] {
+        client.get(&foreign).await.refused(403, "AUTH_UNAUTHORIZED");
+    }
     let answer = admin.get(&format!("{PATH}?type=nonsense")).await;
     let message = answer.refused(422, "VALIDATION_FAILED")["fields"][0]["message"].to_string();
     assert!(message.contains("nonsense") && message.contains("attendance.recorded"), "{message}");

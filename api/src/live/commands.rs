@@ -6,7 +6,7 @@ use crate::{error::ApiError, events::Room};
 use rollcall_schemas::id::{ClassId, SessionId};
 use rollcall_service::{
     clock::Clock,
-    http::{Problem, SuccessEnvelope},
+    http::{Problem, SuccessEnvelope, refused_field},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -94,8 +94,11 @@ impl Command {
 }
 
 fn fields<T: DeserializeOwned>(data: Value) -> Result<T, Problem> {
+    if !data.is_object() {
+        return Err(Problem::invalid_input("the data must be an object, such as {\"sessionId\": \"...\"}"));
+    }
     serde_path_to_error::deserialize(data)
-        .map_err(|error| Problem::validation([(error.path().to_string(), error.inner().to_string())]))
+        .map_err(|error| refused_field(&error.path().to_string(), &error.inner().to_string()))
 }
 
 /// Does what a client asks, after what it asked before, and acknowledges it. What follows from it comes after the
@@ -169,13 +172,15 @@ mod tests {
             ("join-session", json!({ "sessionId": "x" }), "sessionId"),
             ("join-session", json!({ "sessionId": id, "since": -1 }), "since"),
             ("join-session", json!({ "classId": id }), "classId"),
+            ("join-session", json!({}), "sessionId"),
             ("leave-session", json!({ "sessionId": id, "since": 1 }), "since"),
-            ("join-class", Value::Null, "body"),
         ];
         for (name, data, field) in bad {
             let problem = Command::read(name, data).unwrap_err();
             assert_eq!(problem.details["fields"][0]["field"], field, "{problem}");
         }
+        let nothing = Command::read("join-class", Value::Null).unwrap_err();
+        assert!(nothing.message.contains("must be an object"), "{nothing}");
         let unknown = Command::read("attendance-marked", Value::Null).unwrap_err();
         assert!(unknown.message.contains("join-session"), "{unknown}");
     }

@@ -158,7 +158,7 @@ pub(crate) async fn start_session(
 #[serde(rename_all = "camelCase")]
 pub(crate) struct EndedData {
     session: SessionBody,
-    /// How many records it has, those of the absent included.
+    /// How many were there, in time or late.
     attendance_count: u64,
 }
 

@@ -87,6 +87,7 @@ async fn a_session_from_plan_to_records() {
     assert_eq!(own.data()["attendanceHistory"], records.data()["attendanceRecords"]);
     assert_eq!(test.student().get(&path).await.data()["session"]["attendanceCount"], 1);
 
+    test.clock.advance(TimeDelta::seconds(1));
     let ended = teacher.put(&format!("{path}/end"), &json!({})).await;
     assert_eq!((ended.code(), &ended.data()["attendanceCount"]), ("SESSION_ENDED", &json!(1)));
     let listed = teacher.get(&format!("/api/v1/sessions/class/{}", test.school.class)).await;
@@ -115,11 +116,12 @@ async fn the_same_key_on_another_call_is_another_request() {
     let test = TestApi::start().await;
     test.start_attendance_worker();
     let teacher = test.teacher().with_header(http::HeaderName::from_static("idempotency-key"), "once");
-    let plan = async |day: u8| {
+    let plan = async |number: u8| {
         let new = json!({
             "classId": test.school.class,
-            "startTime": format!("2026-03-0{day}T09:00:00Z"),
-            "endTime": format!("2026-03-0{day}T10:00:00Z"),
+            "startTime": format!("2026-03-02T09:{number}0:00Z"),
+            "endTime": format!("2026-03-02T10:{number}0:00Z"),
+            "allowOverlap": true,
         });
         let created = teacher.post("/api/v1/sessions", &new).await;
         format!("/api/v1/sessions/{}", created.data()["session"]["id"].as_str().unwrap())
@@ -260,6 +262,11 @@ async fn a_session_is_changed_and_cancelled_before_it_begins() {
         teacher.put(&format!("{path}{verb}"), &json!({})).await.refused(409, "CONFLICT");
     }
     teacher.delete(&other).await.refused(409, "CONFLICT");
+    // Whoever opens what is a day away has taken it for something else.
+    let early = teacher.put(&format!("{one}/start"), &json!({})).await;
+    assert!(early.refused(409, "CONFLICT")["sessionId"].is_string());
+    test.clock.advance(TimeDelta::days(1));
+    let teacher = test.teacher();
     teacher.put(&format!("{one}/start"), &json!({})).await.data();
     teacher.put(&one, &json!({ "room": "D" })).await.refused(409, "CONFLICT");
     teacher.delete(&one).await.refused(409, "CONFLICT");

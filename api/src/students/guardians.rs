@@ -86,14 +86,16 @@ pub(crate) struct NewGuardian {
     /// What is written to them; without it, the organisation's language.
     #[garde(skip)]
     language: Option<Language>,
-    /// Of what they are told: `attendance.absent`, `attendance.late`, `attendance.corrected`. Without it, of absences.
+    /// Of what they are told: `attendance.absent`, `attendance.late`, `attendance.corrected`. Without it, of
+    /// absences, and when one turns out to be none.
     #[garde(custom(are_for_guardians))]
-    #[serde(default = "absences")]
+    #[serde(default = "usual_topics")]
     topics: Vec<Topic>,
 }
 
-fn absences() -> Vec<Topic> {
-    vec![Topic::Absent]
+/// Whoever is told of an absence is told of its correction.
+fn usual_topics() -> Vec<Topic> {
+    vec![Topic::Absent, Topic::Corrected]
 }
 
 fn are_for_guardians(topics: &[Topic], (): &()) -> garde::Result {
@@ -267,7 +269,7 @@ mod tests {
         let guardian = &added.data()["guardian"];
         assert_eq!(
             (&guardian["topics"], &guardian["language"]),
-            (&json!(["attendance.absent"]), &json!(null))
+            (&json!(["attendance.absent", "attendance.corrected"]), &json!(null))
         );
         let again = json!({ "fullName": "Robin", "email": "ROBIN@home.example" });
         admin.post(&guardians, &again).await.refused(409, "CONFLICT");

@@ -19,6 +19,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use rollcall_schemas::{id::ClassId, role::Role};
 use rollcall_service::http::{Path, Success, SuccessEnvelope};
 use rollcall_store::{PgConnection, lessons, timetables};
+use rollcall_timetable::Tz;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -45,11 +46,11 @@ async fn data(
     db: &mut PgConnection,
     class: ClassId,
     timetable: TimetableBody,
-    now: DateTime<Utc>,
+    clocks: (DateTime<Utc>, Tz),
 ) -> Result<TimetableData, ApiError> {
     let planned = lessons::planned_through(db, class).await?;
     let planned = planned.map(|it| PlannedBody { revision: it.revision, through: it.through });
-    Ok(TimetableData { timetable, planned, warnings: warnings(db, &[class], now).await? })
+    Ok(TimetableData { timetable, planned, warnings: warnings(db, &[class], clocks).await? })
 }
 
 /// Read the timetable of a class.
@@ -67,9 +68,9 @@ pub(crate) async fn get_timetable(
 ) -> Reply<TimetableData> {
     let mut db = api.connection().await?;
     classes::find(&mut db, id).await?;
-    let (_, name) = organisation_zone(&api, &mut db).await?;
+    let (zone, name) = organisation_zone(&api, &mut db).await?;
     let timetable = TimetableBody::new(id, &timetables::of_class(&mut db, id).await?, &name);
-    let mut data = data(&mut db, id, timetable, api.clock().now()).await?;
+    let mut data = data(&mut db, id, timetable, (api.clock().now(), zone)).await?;
     // They name other classes, which are not for students and other programs to see.
     if caller.is_integration() || caller.role() == Role::Student {
         data.warnings.clear();
@@ -100,7 +101,7 @@ pub(crate) async fn set_timetable(
     let mut tx = api.begin().await?;
     let defaults = defaults_of(&mut tx, id).await?;
     let timetable = new.read(&defaults, "")?;
-    let (_, of_organisation) = organisation_zone(&api, &mut tx).await?;
+    let (zone, of_organisation) = organisation_zone(&api, &mut tx).await?;
     let replacement = Replacement {
         class: id,
         timetable: &timetable,
@@ -109,7 +110,7 @@ pub(crate) async fn set_timetable(
         at: now,
     };
     let timetable = replacement.make(&mut tx, &audit).await?;
-    let data = data(&mut tx, id, timetable, now).await?;
+    let data = data(&mut tx, id, timetable, (now, zone)).await?;
     api.commit(tx, vec![]).await?;
     Ok(Success::ok(data))
 }

@@ -43,31 +43,32 @@ pub(crate) struct Warning {
 }
 
 /// What is in the way of a lesson that became no session.
-fn warning(lesson: &ShownLesson) -> Option<Warning> {
+fn warning(lesson: &ShownLesson, zone: Tz) -> Option<Warning> {
     let LessonState::Withheld(in_the_way) = lesson.state else { return None };
     let (class, starts_at, ends_at) = lesson.in_the_way.as_ref()?;
+    let (starts, ends) = (shown(zone, *starts_at), shown(zone, *ends_at));
     Some(Warning {
         class_id: lesson.class_id,
         date: lesson.slot.date,
         start_time: ClockTime(lesson.slot.starts),
         message: format!(
             "no session was made: {class} has one in the same room or class from {} to {}",
-            starts_at.format("%F %H:%MZ"),
-            ends_at.format("%H:%MZ")
+            starts.format("%F %H:%M"),
+            ends.format("%H:%M")
         ),
         in_the_way,
     })
 }
 
-/// What is in the way of the lessons of these classes, from now on.
+/// What is in the way of the lessons of these classes, from now on, by the clocks of `zone`.
 pub(super) async fn warnings(
     db: &mut PgConnection,
     classes: &[ClassId],
-    now: DateTime<Utc>,
+    (now, zone): (DateTime<Utc>, Tz),
 ) -> Result<Vec<Warning>, ApiError> {
     let mut shown = lessons::shown(db, classes, (now, now + WARNED_AHEAD)).await?;
     shown.sort_by_key(|lesson| (lesson.slot, lesson.class_id));
-    Ok(shown.iter().filter_map(warning).collect())
+    Ok(shown.iter().filter_map(|lesson| warning(lesson, zone)).collect())
 }
 
 /// A lesson of a class, where its session takes place, or a session that was made by hand.
@@ -136,7 +137,7 @@ pub(super) struct Held {
 
 impl Held {
     /// A lesson of which there is no session that takes place.
-    fn lesson(class: NamedClass, lesson: Lesson, shown: Option<&ShownLesson>) -> Self {
+    fn lesson(class: NamedClass, lesson: Lesson, (shown, zone): (Option<&ShownLesson>, Tz)) -> Self {
         let Lesson { slot, place, starts_at, ends_at, origin } = lesson;
         Self {
             uid: uid_of(class.id, slot),
@@ -146,7 +147,7 @@ impl Held {
             ends_at,
             origin: origin.into(),
             session: shown.and_then(|shown| Some((shown.session_id, shown.session_state?))),
-            warning: shown.and_then(warning),
+            warning: shown.and_then(|shown| warning(shown, zone)),
         }
     }
 
@@ -253,7 +254,7 @@ pub(super) async fn held(
         held.extend(lessons.iter().filter_map(|lesson| {
             let shown = known.remove(&(class.id, lesson.slot));
             let is_held = shown.as_ref().is_some_and(takes_place);
-            (!is_held).then(|| Held::lesson(class.clone(), lesson.clone(), shown.as_ref()))
+            (!is_held).then(|| Held::lesson(class.clone(), lesson.clone(), (shown.as_ref(), zone)))
         }));
     }
     held.sort_by_key(|held| (held.starts_at, held.class.id));

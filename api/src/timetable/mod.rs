@@ -71,6 +71,7 @@ impl Replacement<'_> {
     /// Puts it in place, and on record.
     async fn make(self, tx: &mut PgConnection, audit: &Audit) -> Result<TimetableBody, ApiError> {
         let Self { class, timetable, time_zone, of_organisation, at } = self;
+        crate::classes::find_current(tx, class).await?;
         let shown = |kept| TimetableBody::new(class, &kept, of_organisation);
         let before = shown(timetables::of_class(tx, class).await?);
         timetables::replace(tx, class, (timetable, time_zone), at).await?;

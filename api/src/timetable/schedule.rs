@@ -159,6 +159,6 @@ pub(super) async fn shown(
     let timetable = |id: &ClassId| TimetableBody::new(*id, &kept.remove(id).unwrap_or_default(), &name);
     let timetables = ids.iter().map(timetable).collect();
     let holidays = timetables::holidays(db, today(api, zone)).await?.into_iter();
-    let warnings = warnings(db, &ids, api.clock().now()).await?;
+    let warnings = warnings(db, &ids, (api.clock().now(), zone)).await?;
     Ok(ScheduleBody { timetables, holidays: holidays.map(HolidayBody::from).collect(), warnings })
 }

@@ -408,3 +408,25 @@ async fn a_lesson_is_shown_where_its_session_is() {
     .await;
     assert_eq!(lesson("2026-03-09").await["room"], "Garden");
 }
+
+#[tokio::test]
+async fn an_archived_class_takes_no_timetable_and_gives_its_planned_sessions_up() {
+    let test = in_vienna().await;
+    test.start_attendance_worker();
+    let (teacher, class) = (test.teacher(), test.school.class);
+    let plan = json!({
+        "classId": class, "startTime": "2026-03-05T09:00:00Z", "endTime": "2026-03-05T10:00:00Z", "room": "Hall",
+    });
+    let planned = teacher.post("/api/v1/sessions", &plan).await.data()["session"]["id"].clone();
+    teacher.delete(&format!("/api/v1/classes/{class}")).await.data();
+    teacher.put(&timetable_of(class), &mondays()).await.refused(409, "CONFLICT");
+    let path = format!("/api/v1/sessions/{}", planned.as_str().unwrap());
+    eventually("the session is given up", SOON, || async {
+        (teacher.get(&path).await.data()["session"]["status"] == "cancelled").then_some(())
+    })
+    .await;
+    // The room is free.
+    let mut other = plan.clone();
+    other["classId"] = json!(test.school.other_class);
+    test.admin().post("/api/v1/sessions", &other).await.data();
+}

@@ -8,6 +8,7 @@ use rollcall_schemas::{
 use rollcall_store::{
     attendance::{Mark, ScanMark},
     classes::ClassSettings,
+    sessions::Session,
 };
 use uuid::Uuid;
 
@@ -39,9 +40,11 @@ pub enum Basis {
 pub struct Lateness(DateTime<Utc>);
 
 impl Lateness {
-    /// Late is later than the grace period of `settings` after `started_at`; its last moment is still in time.
-    pub fn of(started_at: DateTime<Utc>, settings: &ClassSettings) -> Self {
-        Self(started_at + TimeDelta::seconds(settings.late_after_seconds.into()))
+    /// Late is later than the grace period of `settings` after the beginning: the planned one, or the real one where that is
+    /// later. Its last moment is still in time.
+    pub fn of(session: &Session, settings: &ClassSettings) -> Self {
+        let began_at = session.started_at.map_or(session.starts_at, |real| real.max(session.starts_at));
+        Self(began_at + TimeDelta::seconds(settings.late_after_seconds.into()))
     }
 
     /// The last moment that is still in time.

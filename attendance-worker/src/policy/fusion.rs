@@ -47,10 +47,12 @@ pub fn keeps_scans(settings: &ClassSettings) -> bool {
     settings.evidence_rule != EvidenceRule::Either
 }
 
-/// Decides by the rule of `settings` about what was gathered within `span`. About a scan in doubt a person is asked where
-/// nothing else is to be said.
-pub fn decide(gathered: &Gathered, settings: &ClassSettings, span: &Range<DateTime<Utc>>) -> Decision {
-    let Decision { mark, question } = decide_by_evidence(gathered, settings, span);
+/// Decides by the rule of `settings` about what was gathered while the session was open; nothing before it was. About a scan in
+/// doubt a person is asked where nothing else is to be said.
+pub fn decide(gathered: &Gathered, settings: &ClassSettings, session: &Session) -> Decision {
+    let Some(span) = &span(session) else { return Decision::default() };
+    let lateness = Lateness::of(session, settings);
+    let Decision { mark, question } = decide_by_evidence(gathered, settings, (span, lateness));
     let doubted =
         gathered.doubted.iter().filter(|(scan, _)| mark.is_none() && span.contains(&scan.scanned_at));
     let doubted = doubted.min_by_key(|(scan, _)| *scan).map(|(scan, doubt)| Question::Doubted(*scan, *doubt));
@@ -60,9 +62,8 @@ pub fn decide(gathered: &Gathered, settings: &ClassSettings, span: &Range<DateTi
 fn decide_by_evidence(
     gathered: &Gathered,
     settings: &ClassSettings,
-    span: &Range<DateTime<Utc>>,
+    (span, lateness): (&Range<DateTime<Utc>>, Lateness),
 ) -> Decision {
-    let lateness = Lateness::of(span.start, settings);
     let mut scans: Vec<ScanMark> =
         gathered.scans.iter().copied().filter(|scan| span.contains(&scan.scanned_at)).collect();
     scans.sort_unstable();
@@ -150,7 +151,7 @@ pub fn settle(
     if existing.is_some_and(stands) {
         return Settled::default();
     }
-    let Decision { mark, question } = decide(gathered, settings, &span);
+    let Decision { mark, question } = decide(gathered, settings, session);
     let says = mark.or_else(|| existing.map(|_| absence(span.end)));
     let kept = existing.and_then(|mark| mark.scan);
     let says = says.map(|mark| Mark { scan: mark.scan.or(kept), ..mark });

@@ -74,7 +74,8 @@ impl ScanDoubt {
         Self::ALL.into_iter().find(|doubt| doubt.as_str() == name)
     }
 
-    fn code(self) -> Code {
+    /// How a scan is refused for it.
+    pub fn code(self) -> Code {
         match self {
             ScanDoubt::OutsideNetworks => Code::NetworkNotAllowed,
             ScanDoubt::TooFar => Code::TooFarFromRoom,

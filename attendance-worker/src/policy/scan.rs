@@ -42,16 +42,16 @@ pub fn decide_scan(
     if at >= context.expires_at {
         return refuse(Code::QrTokenExpired);
     }
-    let Some(span) = session::span(&context.session).filter(|span| span.contains(&at)) else {
+    if !session::span(&context.session).is_some_and(|span| span.contains(&at)) {
         return refuse(Code::SessionNotActive);
-    };
+    }
     if !context.enrolled {
         return refuse(Code::NotEnrolled);
     }
     let refusal = existing.filter(|mark| is_settled(mark)).map(|_| Code::AlreadyMarkedAttendance);
     if !keeps_scans(&context.settings) {
         let evidence = Evidence { at, basis: Basis::Scan(scan_id) };
-        let change = merge(existing, &evidence, Lateness::of(span.start, &context.settings));
+        let change = merge(existing, &evidence, Lateness::of(&context.session, &context.settings));
         return ScanDecision { change, refusal, ..ScanDecision::default() };
     }
     let scan = ScanMark { scanned_at: at, scan_id };

@@ -8,6 +8,9 @@ use std::ops::Range;
 /// How long before its planned beginning a session is announced as pending.
 pub const ANNOUNCED_BEFORE: TimeDelta = TimeDelta::minutes(5);
 
+/// How long before its planned beginning a session may be opened: earlier, somebody has taken it for another.
+pub const OPENS_BEFORE: TimeDelta = TimeDelta::hours(1);
+
 /// How long a session lasts at most.
 pub const MAX_DURATION: TimeDelta = TimeDelta::hours(24);
 
@@ -52,6 +55,9 @@ pub enum IllegalMove {
         /// Where the session stands.
         state: SessionState,
     },
+    /// It is not due for long.
+    #[error("it begins in more than an hour; if it is this one, change its time first")]
+    TooSoon,
     /// Its planned time is over.
     #[error("the session's time is over")]
     Over,
@@ -153,12 +159,15 @@ pub fn reopen(
     Ok(until)
 }
 
-/// When the session opens that is asked to at `at`: then, unless its time is over.
+/// When the session opens that is asked to at `at`: then, unless its time is over, or far away.
 ///
 /// # Errors
 /// When it may not.
 pub fn start(session: &Session, at: DateTime<Utc>) -> Result<DateTime<Utc>, IllegalMove> {
     next_state(session.state, Move::Start)?;
+    if session.starts_at - at > OPENS_BEFORE {
+        return Err(IllegalMove::TooSoon);
+    }
     before_end(session, at)
 }
 

@@ -18,9 +18,22 @@ pub struct Steps {
     /// Lessons whose sessions are given up.
     pub withdrawn: Vec<KnownLesson>,
     /// Lessons whose sessions take place otherwise. Each may take the place that another of them leaves.
-    pub changed: Vec<(KnownLesson, LessonPlan)>,
+    pub changed: Vec<Moved>,
     /// Lessons that become sessions.
     pub new: Vec<NewLesson>,
+}
+
+/// A lesson whose session takes place otherwise.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Moved {
+    /// As it was.
+    pub lesson: KnownLesson,
+    /// What it is known by from now on.
+    pub slot: Slot,
+    /// How often a lesson that was known by this was given up before.
+    pub attempt: i32,
+    /// When and where.
+    pub plan: LessonPlan,
 }
 
 /// A lesson that becomes a session.
@@ -51,17 +64,17 @@ pub fn steps(
         .filter(|lesson| lesson.starts_at > now)
         .map(|it| (it.slot, plan_of(it, room)))
         .collect();
-    let mut steps = Steps::default();
+    let (mut steps, mut tried_again) = (Steps::default(), Vec::new());
     for lesson in known {
         let plan = wanted.remove(&lesson.slot);
         match (lesson.state, plan) {
             (LessonState::Planned, Some(plan)) if follows(&lesson, now) && plan != lesson.plan => {
-                steps.changed.push((lesson, plan));
+                steps.changed.push(Moved { slot: lesson.slot, attempt: lesson.attempt, plan, lesson });
             }
             (LessonState::Planned, None) if follows(&lesson, now) => steps.withdrawn.push(lesson),
             (LessonState::Withheld(_), None) => steps.withdrawn.push(lesson),
             (LessonState::Withheld(_), Some(plan)) => {
-                steps.new.push(new(class, (lesson.slot, lesson.attempt), plan));
+                tried_again.push(new(class, (lesson.slot, lesson.attempt), plan));
             }
             (LessonState::Withdrawn, Some(plan)) => {
                 steps.new.push(new(class, (lesson.slot, lesson.attempt + 1), plan));
@@ -70,7 +83,27 @@ pub fn steps(
         }
     }
     steps.new.extend(wanted.into_iter().map(|(slot, plan)| new(class, (slot, 0), plan)));
+    steps.keep_sessions();
+    steps.new.extend(tried_again);
     steps
+}
+
+impl Steps {
+    /// What the schedule has at another time of the same day is the same lesson: its session moves, with what was said of it.
+    fn keep_sessions(&mut self) {
+        let (gone, withheld): (Vec<_>, Vec<_>) =
+            self.withdrawn.drain(..).partition(|lesson| lesson.state == LessonState::Planned);
+        self.withdrawn = withheld;
+        for lesson in gone {
+            match self.new.iter().position(|new| new.slot.date == lesson.slot.date) {
+                Some(place) => {
+                    let NewLesson { slot, attempt, plan, .. } = self.new.remove(place);
+                    self.changed.push(Moved { lesson, slot, attempt, plan });
+                }
+                None => self.withdrawn.push(lesson),
+            }
+        }
+    }
 }
 
 fn new(class: ClassId, (slot, attempt): (Slot, i32), plan: LessonPlan) -> NewLesson {

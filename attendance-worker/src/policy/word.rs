@@ -82,14 +82,18 @@ fn read_word(
         (Absent | Excused, _, Some(_)) => {
             return Err(("markedAt", "is only for somebody who was there"));
         }
+        (Absent | Excused, Some(span), None) if span.contains(&at) => at,
         (Absent | Excused, _, None) => ends_at,
+        (Present | Late, Some(_), Some(marked_at)) if marked_at > at => {
+            return Err(("markedAt", "must not be in the future"));
+        }
         (Present | Late, Some(span), Some(marked_at)) if !span.contains(&marked_at) => {
             return Err(("markedAt", "must lie within the session"));
         }
         (Present | Late, Some(_), Some(marked_at)) => marked_at,
         (Present | Late, Some(span), None) if span.contains(&at) => at,
         (Present, Some(span), None) => span.start,
-        (Late, Some(span), None) => Lateness::of(span.start, settings).limit().min(span.end),
+        (Late, Some(span), None) => Lateness::of(session, settings).limit().min(span.end),
     };
     Ok(Mark {
         status: word.status,
@@ -119,7 +123,7 @@ pub fn accept(
 ) -> Result<Option<Mark>, OutsideSession> {
     use AttendanceStatus::{Late, Present};
     let at = review.captured_at;
-    let span = span(session).filter(|span| span.contains(&at)).ok_or(OutsideSession)?;
+    span(session).filter(|span| span.contains(&at)).ok_or(OutsideSession)?;
     let is_there = |mark: &&Mark| matches!(mark.status, Present | Late) && mark.marked_at <= at;
     if existing.filter(is_there).is_some() {
         return Ok(None);
@@ -132,7 +136,7 @@ pub fn accept(
             similarity: similarity_of(student).unwrap_or_default(),
         },
     };
-    let mark = Evidence { at, basis }.mark(Lateness::of(span.start, settings));
+    let mark = Evidence { at, basis }.mark(Lateness::of(session, settings));
     // A scan in doubt is no evidence by itself: it goes when the word is taken back.
     let scanned = mark.scan.filter(|_| ScanDoubt::parse(&review.reason).is_none());
     let scan: Option<ScanMark> = existing.and_then(|mark| mark.scan).into_iter().chain(scanned).min();

@@ -1,15 +1,16 @@
 //! Questions that a person answers, and words that are taken back.
 
-use crate::harness::{SOON, School, at, face, towards};
+use crate::harness::{SOON, School, at, face, towards, verdict};
 use anyhow::{Context, Result};
 use rollcall_schemas::{
+    code::Code,
     fact::{
         AttendanceStatus::{self, *},
         Evidence, EvidenceRule, FactEvent, Resolution,
     },
     id::{ReviewId, SessionId, UserId},
     outcome::Answer,
-    request::{AttendanceCommand, StudentRef, Verdict, Word},
+    request::{AttendanceCommand, SessionCommand, StudentRef, Verdict, Word},
     scan::{OnDoubt, Position, QrToken, Scan},
 };
 use rollcall_store::{
@@ -57,7 +58,10 @@ async fn what_was_rejected_is_asked_again_by_evidence_of_another_kind_only() -> 
     let (id, reason) = open(&school, session).await?.context("it is asked about")?;
     assert_eq!(reason, "too_far");
     reject(&school, 30, id).await?;
-    scan_from_afar(&school, anna, token, 40).await?;
+    let far = Position { latitude: 48.3, longitude: 16.3738, accuracy_m: None };
+    let again = Scan { position: Some(far), ..school.scan_of(anna, token, 40) };
+    let refused = verdict(&school.ask_scan(&again).await?)?;
+    assert_eq!(refused, Err(Code::TooFarFromRoom), "nobody is asked, so nobody is promised an answer");
     assert_eq!(open(&school, session).await?, None, "another scan from afar is no news");
     school.see(50, vec![face(0, 0.92)]).await?;
     assert_eq!(open(&school, session).await?, Some((id, "uncertain".to_owned())));
@@ -217,5 +221,45 @@ async fn a_word_about_somebody_who_has_left_leaves_no_absence_when_it_is_taken_b
         .say(400, AttendanceCommand::Withdraw { session_id: session, student_id: anna, reason: None })
         .await?;
     assert_eq!(school.rows(session).await?, []);
+    Ok(worker.stop(SOON).await?)
+}
+
+#[tokio::test]
+async fn a_session_that_nobody_opened_is_held_by_being_marked() -> Result<()> {
+    let school = School::open(3).await?;
+    let worker = school.work();
+    let [anna, bert, carla] = [0, 1, 2].map(|n| school.students[n]);
+    let session_id = school.plan().await?;
+    let word = |student, status| Word {
+        student: StudentRef::Id(student),
+        status,
+        marked_at: None,
+        reason: Some("the list on paper".into()),
+    };
+    let mark = |words| AttendanceCommand::Mark { session_id, words };
+    assert!(school.say(1_800, mark(vec![word(anna, Present)])).await.is_err(), "it may still be opened");
+    // An excuse says nothing of whether it took place.
+    school.say(3_600, mark(vec![word(carla, Excused)])).await?;
+    school.say(4_000, mark(vec![word(anna, Present), word(bert, Late)])).await?;
+    let records = school.records(session_id).await?;
+    assert_eq!(records[&anna], (Present, 0, Evidence::Manual));
+    assert_eq!(records[&bert], (Late, 600, Evidence::Manual));
+    assert_eq!(records[&carla].0, Excused);
+    let counts = school.fact_counts().await?;
+    assert_eq!((counts["session.started"], counts["session.ended"]), (1, 1));
+    // From then on it is a session like others.
+    let reopen = SessionCommand::Reopen { session_id, ends_at: Some(at(5_000)), reason: "again".into() };
+    school.command(4_100, reopen).await?;
+    Ok(worker.stop(SOON).await?)
+}
+
+#[tokio::test]
+async fn a_cancelled_session_takes_no_word() -> Result<()> {
+    let school = School::open(1).await?;
+    let worker = school.work();
+    let session_id = school.plan().await?;
+    school.command(-300, SessionCommand::Cancel { session_id }).await?;
+    let refused = say(&school, session_id, school.students[0], Excused).await.expect_err("it is cancelled");
+    assert!(format!("{refused}").contains("Conflict"), "{refused}");
     Ok(worker.stop(SOON).await?)
 }

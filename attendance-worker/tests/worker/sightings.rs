@@ -281,9 +281,9 @@ async fn a_look_waits_for_an_earlier_request_that_may_open_its_session() -> Resu
     let worker = school.work();
     school.enrol(school.students[0], towards(0, 1.0)).await?;
     let create =
-        SessionCommand::Create { class_id: school.class, plan: SessionPlan::between(at(7_200), at(9_000)) };
+        SessionCommand::Create { class_id: school.class, plan: SessionPlan::between(at(3_600), at(9_000)) };
     let session_id = school.command(-600, create).await?.session_id;
-    // Opened two hours early, by a request that somebody holds up.
+    // Opened an hour early, by a request that somebody holds up.
     let mut tx = school.pool.begin().await?;
     sessions::lock(&mut tx, session_id).await?;
     let start = school.request(0, SessionCommand::Start { session_id });

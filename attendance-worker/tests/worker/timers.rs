@@ -118,6 +118,7 @@ async fn a_session_ends_when_the_scans_from_before_its_end_are_decided() -> Resu
     let session = school.lesson().await?;
     let token = school.token(session, 10).await?;
     let obstacle = Obstacle::put(&school.pool, ("INSERT", "attendance"), "NEW.scan_id IS NOT NULL").await;
+    school.clock.set(at(3_599));
     let scan = school.scan_of(school.students[0], token, 20);
     school.publish_scan(&scan, &scan.scan_id.to_string()).await?;
     school.clock.set(at(3_600 + 10));
@@ -145,6 +146,7 @@ async fn a_scan_that_cannot_be_decided_keeps_no_session_open_for_ever() -> Resul
     let session = school.lesson().await?;
     let token = school.token(session, 10).await?;
     let obstacle = Obstacle::put(&school.pool, ("INSERT", "attendance"), "NEW.scan_id IS NOT NULL").await;
+    school.clock.set(at(3_599));
     let scan = school.scan_of(school.students[0], token, 20);
     school.publish_scan(&scan, &scan.scan_id.to_string()).await?;
     school.clock.set(at(3_600 + 10));

@@ -4,9 +4,9 @@ use crate::harness::{SOON, School, at};
 use anyhow::Result;
 use chrono::{NaiveTime, TimeDelta, Timelike, Weekday};
 use rollcall_schemas::{
-    fact::SessionState,
+    fact::{AttendanceStatus, SessionState},
     id::{ClassId, SessionId},
-    request::{SessionCommand, SessionPlan},
+    request::{AttendanceCommand, SessionCommand, SessionPlan, StudentRef, Word},
 };
 use rollcall_store::{lessons, pages::Page, session_views, sessions, timetables};
 use rollcall_test_support::eventually;
@@ -121,6 +121,44 @@ async fn what_was_said_of_a_session_by_hand_stays_when_its_lesson_moves() -> Res
 
 async fn plan_of(school: &School, session: SessionId) -> Result<SessionPlan> {
     Ok(sessions::plan_of(&mut *school.pool.acquire().await?, session).await?)
+}
+
+#[tokio::test]
+async fn what_was_said_of_a_lesson_stays_when_the_schedule_shifts_it() -> Result<()> {
+    let school = School::open(1).await?;
+    let mut timetable = on_tuesday(&[13, 15]);
+    set(&school, &timetable).await?;
+    let _worker = school.work();
+    planned(&school, 1).await?;
+    let before = hours(&school, school.class).await?;
+    let word = Word {
+        student: StudentRef::Id(school.students[0]),
+        status: AttendanceStatus::Excused,
+        marked_at: None,
+        reason: Some("at the dentist".into()),
+    };
+    school.say(0, AttendanceCommand::Mark { session_id: before[&13], words: vec![word] }).await?;
+    for (revision, hour) in [(2, 12), (3, 13)] {
+        timetable.entries[0].starts = NaiveTime::from_hms_opt(hour, 5, 0).expect("a time");
+        set(&school, &timetable).await?;
+        planned(&school, revision).await?;
+        let after = hours(&school, school.class).await?;
+        assert_eq!(after, BTreeMap::from([(hour, before[&13]), (15, before[&15])]));
+    }
+    let records = school.records(before[&13]).await?;
+    assert_eq!(records[&school.students[0]].0, AttendanceStatus::Excused);
+    // Given up and held after all: that is another session of the same lesson.
+    let kept = std::mem::take(&mut timetable.entries);
+    set(&school, &timetable).await?;
+    planned(&school, 4).await?;
+    assert_eq!(hours(&school, school.class).await?.len(), 0);
+    timetable.entries = kept;
+    set(&school, &timetable).await?;
+    planned(&school, 5).await?;
+    let again = hours(&school, school.class).await?;
+    assert_eq!(again.len(), 2);
+    assert!(again.values().all(|id| !before.values().any(|known| known == id)));
+    Ok(())
 }
 
 #[tokio::test]

@@ -112,7 +112,7 @@ fn is_caused_by<E: Error + 'static>(error: &(dyn Error + 'static)) -> bool {
 }
 
 /// A field that could not be read into its type.
-pub(super) fn refused_field(path: &str, message: &str) -> Problem {
+pub fn refused_field(path: &str, message: &str) -> Problem {
     let absent = message.strip_prefix("missing field `").and_then(|rest| rest.split_once('`'));
     let Some((name, _)) = absent else {
         return Problem::validation([(path, message)]);

@@ -73,7 +73,7 @@ async fn everybody_joins_what_is_theirs() {
         }
         let nothing = json!({ "sessionId": Uuid::nil() });
         assert_eq!(socket.refused("join-session", nothing).await, "NOT_FOUND");
-        assert_eq!(socket.refused("join-session", json!({})).await, "VALIDATION_FAILED");
+        assert_eq!(socket.refused("join-session", json!({})).await, "MISSING_REQUIRED_FIELD");
         assert_eq!(socket.refused("shout", json!({})).await, "INVALID_INPUT");
     }
 }

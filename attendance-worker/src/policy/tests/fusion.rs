@@ -29,7 +29,7 @@ enum Makes {
 }
 
 fn made(gathered: &Gathered, settings: &ClassSettings) -> Makes {
-    let Decision { mark, question } = decide(gathered, settings, &(at(0)..at(3_600)));
+    let Decision { mark, question } = decide(gathered, settings, &session());
     match (mark, question) {
         (Some(mark), None) => Makes::Record((mark.marked_at - at(0)).num_seconds(), mark.evidence),
         (None, Some(question)) => Makes::Question(question.as_str()),
@@ -88,7 +88,7 @@ fn a_scan_in_doubt_is_asked_about_where_nothing_else_is_to_be_said() {
             });
             let gathered = Gathered { doubted: doubted.into(), ..gathered(scan, face) };
             assert_eq!(made(&gathered, &by(rule)), makes, "{name}, {rule}");
-            let question = decide(&gathered, &by(rule), &(at(0)..at(3_600))).question;
+            let question = decide(&gathered, &by(rule), &session()).question;
             let is_earliest = |question: Question| question.as_str() != "too_far" || question.at() == at(10);
             assert!(question.is_none_or(is_earliest), "{name}, {rule}");
         }
@@ -104,9 +104,25 @@ fn a_face_that_a_person_has_refused_counts_for_nothing() {
 }
 
 #[test]
+fn late_is_counted_from_the_planned_beginning_or_the_real_one_where_that_is_later() {
+    let opened = |seconds| Session { started_at: Some(at(seconds)), ..session() };
+    let status = |session: &Session, scanned| {
+        decide(&gathered(Some(scanned), None), &settings(), session).mark.map(|mark| mark.status)
+    };
+    use AttendanceStatus::{Late, Present};
+    let early = opened(-900);
+    assert_eq!(status(&early, -800), Some(Present), "nobody is late before the bell");
+    assert_eq!(status(&early, 600), Some(Present));
+    assert_eq!(status(&early, 601), Some(Late));
+    let late = opened(300);
+    assert_eq!(status(&late, 900), Some(Present));
+    assert_eq!(status(&late, 901), Some(Late));
+}
+
+#[test]
 fn a_record_by_both_names_both() {
     for (scan, face) in [(30, 90), (90, 30)] {
-        let mark = decide(&gathered(Some(scan), Some(face)), &by(Both), &(at(0)..at(3_600))).mark.unwrap();
+        let mark = decide(&gathered(Some(scan), Some(face)), &by(Both), &session()).mark.unwrap();
         assert_eq!(mark.scan.map(|scan| scan.scanned_at), Some(at(scan)));
         assert_eq!((mark.sighting_id.is_some(), mark.similarity), (true, Some(0.96)));
     }

@@ -152,7 +152,7 @@ proptest! {
     #[test]
     fn evidence_of_the_same_instant_is_ordered(one in 1u128..50, other in 1u128..50) {
         let evidence = |n| Evidence { at: at(5), basis: Basis::Scan(scan_id(n)) };
-        let lateness = Lateness::of(at(0), &settings());
+        let lateness = Lateness::of(&session(), &settings());
         let first = evidence(one).mark(lateness);
         let second = evidence(other).mark(lateness);
         let one_then_other = merge(Some(&first), &evidence(other), lateness).unwrap_or(first);

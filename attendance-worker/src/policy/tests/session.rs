@@ -85,6 +85,8 @@ fn the_end_of_a_session_that_was_opened_again_stays_after_that() {
 fn a_session_opens_before_its_planned_end_only() {
     let planned = Session { started_at: None, state: SessionState::Scheduled, ..session() };
     assert_eq!(start(&planned, at(-100)), Ok(at(-100)));
+    assert_eq!(start(&planned, at(-3_600)), Ok(at(-3_600)), "an hour before");
+    assert_eq!(start(&planned, at(-3_601)), Err(IllegalMove::TooSoon), "it is taken for another");
     assert_eq!(start(&planned, at(3_599)), Ok(at(3_599)));
     assert_eq!(start(&planned, at(3_600)), Err(IllegalMove::Over));
     assert_eq!(rotate(&session(), at(3_600)), Err(IllegalMove::Over));

@@ -1,6 +1,6 @@
 //! What a timetable does to sessions.
 
-use crate::policy::timetable::{NewLesson, Steps, steps};
+use crate::policy::timetable::{Moved, NewLesson, Steps, steps};
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 use proptest::prelude::*;
 use rollcall_schemas::{
@@ -64,7 +64,8 @@ fn told(wanted: &[Lesson], known: Vec<KnownLesson>) -> Vec<String> {
     let day = |slot: &Slot| (slot.date - self::slot(0).date).num_days();
     let Steps { withdrawn, changed, new } = steps(CLASS, (wanted, None), known, now());
     let withdrawn = withdrawn.iter().map(|lesson| format!("withdraw {}", day(&lesson.slot)));
-    let changed = changed.iter().map(|(lesson, plan)| {
+    let changed = changed.iter().map(|Moved { lesson, slot, attempt, plan }| {
+        assert_eq!((*slot, *attempt), (lesson.slot, lesson.attempt), "none is known by something else");
         let held = (plan.starts_at - now()).num_days();
         format!("change {} to {held} in {}", day(&lesson.slot), plan.room.as_deref().unwrap_or("-"))
     });
@@ -132,15 +133,46 @@ fn a_lesson_without_a_room_is_in_the_room_of_its_class() {
     assert_eq!(lesson.plan.room.as_deref(), Some("Class room"));
 }
 
+#[test]
+fn a_lesson_at_another_time_of_the_same_day_keeps_its_session() {
+    let later = |lesson: Lesson| {
+        let starts = NaiveTime::from_hms_opt(9, 5, 0).unwrap();
+        Lesson {
+            slot: Slot { starts, ..lesson.slot },
+            starts_at: lesson.starts_at + TimeDelta::minutes(5),
+            ..lesson
+        }
+    };
+    let before = planned(1, SessionState::Scheduled);
+    let wanted = [later(lesson(1, 1, "R")), later(lesson(2, 2, "R"))];
+    let Steps { withdrawn, changed, new } = steps(CLASS, (&wanted, None), vec![before.clone()], now());
+    let [moved] = &changed[..] else { panic!("{changed:?}") };
+    assert_eq!((&moved.lesson, moved.slot, moved.attempt), (&before, wanted[0].slot, 0));
+    assert_eq!((withdrawn, new.len()), (vec![], 1), "the other day's is new");
+    // What was withheld was no session, and what is withheld is another lesson.
+    let withheld = known(1, LessonState::Withheld(OTHER), None);
+    let Steps { withdrawn, changed, new } = steps(CLASS, (&wanted[..1], None), vec![withheld.clone()], now());
+    assert_eq!((withdrawn.len(), changed, new.len()), (1, vec![], 1));
+}
+
 /// What the steps leave behind, where nothing is in the way.
 fn carried_out(known: Vec<KnownLesson>, steps: Steps) -> Vec<KnownLesson> {
     let withdrawn = steps.withdrawn.into_iter().map(|lesson| {
         let session = lesson.session.clone().map(|(_, plan)| (SessionState::Cancelled, plan));
         KnownLesson { state: LessonState::Withdrawn, session, ..lesson }
     });
-    let changed = steps.changed.into_iter().map(|(lesson, plan)| {
+    let changed = steps.changed.into_iter().flat_map(|Moved { lesson, slot, attempt, plan }| {
         let session = Some((SessionState::Scheduled, plan.clone()));
-        KnownLesson { plan, session, ..lesson }
+        let session_id = lesson.session_id;
+        let gone = (slot != lesson.slot).then(|| KnownLesson {
+            state: LessonState::Withdrawn,
+            attempt: lesson.attempt + 1,
+            session_id: self::session_id(CLASS, lesson.slot, lesson.attempt + 1),
+            session: None,
+            ..lesson
+        });
+        let kept = KnownLesson { slot, state: LessonState::Planned, attempt, session_id, session, plan };
+        gone.into_iter().chain([kept])
     });
     let new = steps.new.into_iter().map(|NewLesson { slot, session_id, attempt, plan }| {
         let session = Some((SessionState::Scheduled, plan.clone()));

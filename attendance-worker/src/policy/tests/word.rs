@@ -33,7 +33,7 @@ fn a_word_counts_from_when_it_says_or_from_where_it_can_be_taken_to() {
         ("late, said afterwards: from the end of grace", word(Late), ended, 9_000, 600),
         ("late, at a time", said(Late, 1_200), ended, 9_000, 1_200),
         ("present, at the last moment", said(Present, 1_799), ended, 9_000, 1_799),
-        ("absent, while it is open: from its planned end", word(Absent), session(), 900, 3_600),
+        ("absent, while it is open: from then on", word(Absent), session(), 900, 900),
         ("absent, afterwards: from its end", word(Absent), ended, 9_000, 1_800),
         ("excused", excuse(), ended, 9_000, 1_800),
         ("excused ahead", excuse(), planned, -9_000, 3_600),
@@ -65,6 +65,8 @@ fn a_word_that_breaks_a_rule_names_its_field() {
         let fields = read(&[word], &session, 9_000).map_err(|bad| bad[0].field);
         assert_eq!(fields, Err(field), "{name}");
     }
+    let ahead = read(&[said(Present, 901)], &session(), 900).map_err(|bad| bad[0].field);
+    assert_eq!(ahead, Err("markedAt"), "what has not happened yet");
 }
 
 #[test]

@@ -31,7 +31,7 @@ async fn what_failed_is_not_tried_again_in_quiet_hours() -> Result<()> {
     school.wish(&Preferences { channels, quiet_hours: Some(quiet), ..Preferences::default() }).await?;
     school.clock.set(at(2 * 3_600 - 1));
     let worker = school.notify(push_to(&relay));
-    school.missed_lesson().await?;
+    school.missed_lesson_from(6_000).await?;
     let delivery = school.told(school.students[0], "waiting", 1).await;
     assert_eq!(delivery.due_at, at(7 * 3_600), "not five seconds later");
     school.clock.set(at(7 * 3_600));
