@@ -98,7 +98,8 @@ pub(crate) struct ManualData {
 /// Mark students of a session by hand: all of them or, when a line is not valid, none.
 ///
 /// What a person says stands over what machines see, until it is taken back. Before a session begins, expected absences can
-/// be excused.
+/// be excused. A session that nobody opened is held by being marked when its time is over, from a list on paper for example:
+/// then it took place as planned, and whoever is not on the list was absent.
 #[utoipa::path(
     post,
     path = "/api/v1/attendance/manual",
@@ -109,6 +110,7 @@ pub(crate) struct ManualData {
         (status = 200, description = "Marked", body = SuccessEnvelope<ManualData>),
         (status = 202, description = "The answer is still to come", body = SuccessEnvelope<Pending>),
         (status = 404, description = "`NOT_FOUND`: no such session", body = ErrorEnvelope),
+        (status = 409, description = "`CONFLICT`: the session is cancelled", body = ErrorEnvelope),
         (status = 422, description = "`VALIDATION_FAILED`: each line that is not valid, as `records[3].studentId`; nothing is marked", body = ErrorEnvelope),
     )
 )]

@@ -76,6 +76,7 @@ pub(crate) struct Override {
     responses(
         (status = 200, description = "Changed", body = SuccessEnvelope<RecordData>),
         (status = 202, description = "The answer is still to come", body = SuccessEnvelope<Pending>),
+        (status = 409, description = "`CONFLICT`: the session is cancelled", body = ErrorEnvelope),
     )
 )]
 pub(crate) async fn override_record(
@@ -121,6 +122,7 @@ pub(crate) struct Excuse {
     responses(
         (status = 200, description = "Excused", body = SuccessEnvelope<RecordData>),
         (status = 202, description = "The answer is still to come", body = SuccessEnvelope<Pending>),
+        (status = 409, description = "`CONFLICT`: the session is cancelled", body = ErrorEnvelope),
     )
 )]
 pub(crate) async fn excuse_record(

@@ -37,7 +37,7 @@ use rollcall_schemas::{
     fact::FactEvent,
     id::{CameraId, ClassId, SessionId},
 };
-use rollcall_service::http::{Problem, Query};
+use rollcall_service::http::{ErrorEnvelope, Problem, Query};
 use rollcall_store::session_views;
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
@@ -93,7 +93,10 @@ struct StreamedEvent {
         EventParams,
         ("Last-Event-ID" = Option<u64>, Header, description = "The last event seen"),
     ),
-    responses((status = 200, description = "The stream", content_type = "text/event-stream", body = StreamedEvent))
+    responses(
+        (status = 200, description = "The stream", content_type = "text/event-stream", body = StreamedEvent),
+        (status = 404, description = "`NOT_FOUND`: there is no such class or session", body = ErrorEnvelope),
+    )
 )]
 pub(crate) async fn watch_events(
     State(api): State<Api>,

@@ -140,7 +140,7 @@ pub(crate) async fn create_session(
     responses(
         (status = 200, description = "Opened", body = SuccessEnvelope<CodeData>),
         (status = 202, description = "The answer is still to come", body = SuccessEnvelope<Pending>),
-        (status = 409, description = "`CONFLICT` or `SESSION_NOT_ACTIVE`: the session is open or over", body = ErrorEnvelope),
+        (status = 409, description = "`CONFLICT` or `SESSION_NOT_ACTIVE`: the session is open or over, or begins in more than an hour", body = ErrorEnvelope),
     )
 )]
 pub(crate) async fn start_session(

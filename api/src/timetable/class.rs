@@ -17,7 +17,7 @@ use crate::{
 use axum::extract::State;
 use chrono::{DateTime, NaiveDate, Utc};
 use rollcall_schemas::{id::ClassId, role::Role};
-use rollcall_service::http::{Path, Success, SuccessEnvelope};
+use rollcall_service::http::{ErrorEnvelope, Path, Success, SuccessEnvelope};
 use rollcall_store::{PgConnection, lessons, timetables};
 use rollcall_timetable::Tz;
 use serde::Serialize;
@@ -89,7 +89,10 @@ pub(crate) async fn get_timetable(
     tag = "timetable",
     params(("id" = Uuid, Path, description = "The class")),
     request_body = NewTimetable,
-    responses((status = 200, description = "The timetable as it is now", body = SuccessEnvelope<TimetableData>))
+    responses(
+        (status = 200, description = "The timetable as it is now", body = SuccessEnvelope<TimetableData>),
+        (status = 409, description = "`CONFLICT`: the class is archived", body = ErrorEnvelope),
+    )
 )]
 pub(crate) async fn set_timetable(
     State(api): State<Api>,

@@ -5,7 +5,7 @@ use crate::{audit::Audit, classes, extract::uploaded_file, reply::Reply, state::
 use axum::extract::{Request, State};
 use http::StatusCode;
 use rollcall_schemas::{code::Code, id::ClassId};
-use rollcall_service::http::{Path, Problem, Query, Success, SuccessEnvelope};
+use rollcall_service::http::{ErrorEnvelope, Path, Problem, Query, Success, SuccessEnvelope};
 use rollcall_store::timetables::{self, Kept};
 use rollcall_timetable::ics::{self, Import};
 use serde::{Deserialize, Serialize};
@@ -80,7 +80,10 @@ pub(crate) struct CalendarReport {
         description = "The file: as it is, or in a form as `file`",
         content((String = "text/calendar"), (CalendarForm = "multipart/form-data")),
     ),
-    responses((status = 200, description = "Imported, or checked", body = SuccessEnvelope<CalendarReport>))
+    responses(
+        (status = 200, description = "Imported, or checked", body = SuccessEnvelope<CalendarReport>),
+        (status = 409, description = "`CONFLICT`: the class is archived", body = ErrorEnvelope),
+    )
 )]
 pub(crate) async fn import_timetable(
     State(api): State<Api>,

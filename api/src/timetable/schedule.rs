@@ -86,6 +86,7 @@ pub(crate) async fn get_schedule(State(api): State<Api>, caller: Caller) -> Repl
     responses(
         (status = 200, description = "The schedule as it is now", body = SuccessEnvelope<ScheduleData>),
         (status = 404, description = "`NOT_FOUND`: no such class", body = ErrorEnvelope),
+        (status = 409, description = "`CONFLICT`: the class is archived", body = ErrorEnvelope),
     )
 )]
 pub(crate) async fn set_schedule(

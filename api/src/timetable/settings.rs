@@ -129,6 +129,7 @@ pub(crate) async fn get_own_settings(State(api): State<Api>, caller: Caller) -> 
     responses(
         (status = 200, description = "The settings as changed", body = SuccessEnvelope<OwnSettings>),
         (status = 404, description = "`NOT_FOUND`: no such class", body = ErrorEnvelope),
+        (status = 409, description = "`CONFLICT`: the class is archived", body = ErrorEnvelope),
     )
 )]
 pub(crate) async fn change_own_settings(
@@ -160,6 +161,7 @@ pub(crate) async fn change_own_settings(
     responses(
         (status = 200, description = "The settings as they are now", body = SuccessEnvelope<OwnSettings>),
         (status = 404, description = "`NOT_FOUND`: no such class", body = ErrorEnvelope),
+        (status = 409, description = "`CONFLICT`: the class is archived", body = ErrorEnvelope),
     )
 )]
 pub(crate) async fn set_own_settings(
