@@ -5,16 +5,19 @@ use crate::{
     error::WorkError,
     facts,
     policy::timetable::{Moved, NewLesson, Steps, steps},
+    records::{self, Cause, Change},
     timers::{NotActed, at, told},
 };
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use rollcall_schemas::{
     fact::{Fact, SessionState},
-    id::{ClassId, FactId},
+    id::{ClassId, FactId, SessionId},
     request::SessionPlan,
 };
 use rollcall_store::{
-    PgConnection, StoreError, configuration,
+    PgConnection, StoreError,
+    attendance::{self, Mark},
+    configuration,
     lessons::{self, DueTimetable, KeptLesson, KnownLesson, LessonState},
     outbox,
     sessions::{self, Planned, Session},
@@ -161,14 +164,36 @@ impl Planning<'_> {
     }
 
     async fn plan(&mut self, lesson: NewLesson) -> Result<(), WorkError> {
-        let NewLesson { slot, session_id, attempt, plan } = lesson;
+        let NewLesson { slot, session_id, attempt, plan, before } = lesson;
         let wanted = SessionPlan::from(&plan);
         let planned = sessions::plan(self.tx, (session_id, self.class), &wanted, self.now).await?;
         let state = match planned {
             Planned::Added | Planned::Known => LessonState::Planned,
             Planned::Overlaps(other) => LessonState::Withheld(other.id),
         };
+        if let (LessonState::Planned, Some(before)) = (state, before) {
+            self.carry_words(before, session_id).await?;
+        }
         self.keep(KeptLesson { slot, state, attempt, session_id, plan }).await
+    }
+
+    /// What people said of a session that was given up, they said of the lesson, which takes place after all.
+    async fn carry_words(&mut self, before: SessionId, now: SessionId) -> Result<(), WorkError> {
+        let words = attendance::words(self.tx, before).await?;
+        let Some(session) = sessions::lock(self.tx, now).await?.filter(|_| !words.is_empty()) else {
+            return Ok(());
+        };
+        let cause = Cause { id: self.cause, trace_id: None, handled_at: self.now };
+        let changes: Vec<Change> = words
+            .into_iter()
+            .map(|(student, mark, author)| {
+                let mark = Mark { marked_at: session.ends_at, ..mark };
+                Change::new(session, student, (None, mark), &cause).by(author)
+            })
+            .collect();
+        records::write(self.tx, &changes).await?;
+        self.facts.extend(changes.iter().filter_map(Change::fact));
+        Ok(())
     }
 
     /// The session of a lesson, held alone, if it has not begun, been given up or been moved meanwhile.

@@ -142,6 +142,38 @@ pub async fn lock_marks_of_session(
     rows.fetch_all(tx).await?.into_iter().map(|row| Ok((row.student_id.into(), row.mark()?))).collect()
 }
 
+/// What people have said in advance of the students of a session, each with its author.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn words(
+    tx: &mut PgConnection,
+    session: SessionId,
+) -> Result<Vec<(UserId, Mark, Author)>, StoreError> {
+    let rows = sqlx::query!(
+        r#"SELECT student_id, status, marked_at, evidence, decided_by AS "decided_by!", reason, recorded_at FROM attendance
+           WHERE session_id = $1 AND decided_by IS NOT NULL ORDER BY id"#,
+        session.0
+    );
+    rows.fetch_all(tx)
+        .await?
+        .into_iter()
+        .map(|row| {
+            let author =
+                Author { user_id: row.decided_by.into(), reason: row.reason, said_at: row.recorded_at };
+            let mark = Mark {
+                status: status(&row.status)?,
+                marked_at: row.marked_at,
+                evidence: evidence(&row.evidence)?,
+                scan: None,
+                sighting_id: None,
+                similarity: None,
+            };
+            Ok((row.student_id.into(), mark, author))
+        })
+        .collect()
+}
+
 /// Adds records. Returns how many: fewer than given when somebody else has just recorded one of them, and then the
 /// transaction must be given up and decided again.
 ///
@@ -284,12 +316,18 @@ pub async fn count_by_status(
     rows.fetch_all(tx)
         .await?
         .into_iter()
-        .map(|row| {
-            let status = AttendanceStatus::parse(&row.status)
-                .ok_or_else(|| StoreError::corrupt("attendance", "status", &row.status))?;
-            Ok((status, u32::try_from(row.records).expect("a session has few records")))
-        })
+        .map(|row| Ok((status(&row.status)?, u32::try_from(row.records).expect("a session has few records"))))
         .collect()
+}
+
+/// Reads the column of that name.
+pub(crate) fn status(name: &str) -> Result<AttendanceStatus, StoreError> {
+    AttendanceStatus::parse(name).ok_or_else(|| StoreError::corrupt("attendance", "status", name))
+}
+
+/// Reads the column of that name.
+pub(crate) fn evidence(name: &str) -> Result<Evidence, StoreError> {
+    Evidence::parse(name).ok_or_else(|| StoreError::corrupt("attendance", "evidence", name))
 }
 
 struct MarkRow {
@@ -307,11 +345,9 @@ struct MarkRow {
 impl MarkRow {
     fn mark(&self) -> Result<Mark, StoreError> {
         Ok(Mark {
-            status: AttendanceStatus::parse(&self.status)
-                .ok_or_else(|| StoreError::corrupt("attendance", "status", &self.status))?,
+            status: status(&self.status)?,
             marked_at: self.marked_at,
-            evidence: Evidence::parse(&self.evidence)
-                .ok_or_else(|| StoreError::corrupt("attendance", "evidence", &self.evidence))?,
+            evidence: evidence(&self.evidence)?,
             scan: self
                 .scanned_at
                 .zip(self.scan_id)

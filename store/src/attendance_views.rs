@@ -2,6 +2,7 @@
 
 use crate::{
     StoreError,
+    attendance::{evidence, status},
     pages::{Page, Paged},
 };
 use chrono::{DateTime, Utc};
@@ -94,16 +95,6 @@ impl DecidedBy {
     pub(crate) fn of(id: Option<Uuid>, name: Option<String>) -> Option<Self> {
         Some(Self { id: id?.into(), name: name? })
     }
-}
-
-/// Reads the column of that name.
-fn status(name: &str) -> Result<AttendanceStatus, StoreError> {
-    AttendanceStatus::parse(name).ok_or_else(|| StoreError::corrupt("attendance", "status", name))
-}
-
-/// Reads the column of that name.
-fn evidence(name: &str) -> Result<Evidence, StoreError> {
-    Evidence::parse(name).ok_or_else(|| StoreError::corrupt("attendance", "evidence", name))
 }
 
 struct Row {

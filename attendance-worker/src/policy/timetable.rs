@@ -3,7 +3,7 @@
 //! What has begun, is over, was given up by somebody or was changed by hand is nobody's business here: only sessions that
 //! are still as they were planned from the timetable follow it.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use rollcall_schemas::{
     fact::SessionState,
     id::{ClassId, SessionId},
@@ -11,6 +11,9 @@ use rollcall_schemas::{
 use rollcall_store::lessons::{KnownLesson, LessonPlan, LessonState, session_id};
 use rollcall_timetable::{Lesson, Slot};
 use std::collections::BTreeMap;
+
+/// How far a lesson is shifted at most: what is farther away is another one, of which nothing was said.
+const SHIFTED_BY: TimeDelta = TimeDelta::hours(2);
 
 /// What is to be done, in the order in which the steps make room for each other.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -47,6 +50,8 @@ pub struct NewLesson {
     pub attempt: i32,
     /// When and where.
     pub plan: LessonPlan,
+    /// The session that it was before it was given up.
+    pub before: Option<SessionId>,
 }
 
 /// The steps that make sessions what a timetable says.
@@ -74,29 +79,33 @@ pub fn steps(
             (LessonState::Planned, None) if follows(&lesson, now) => steps.withdrawn.push(lesson),
             (LessonState::Withheld(_), None) => steps.withdrawn.push(lesson),
             (LessonState::Withheld(_), Some(plan)) => {
-                tried_again.push(new(class, (lesson.slot, lesson.attempt), plan));
+                tried_again.push(new(class, (lesson.slot, lesson.attempt), plan, None));
             }
             (LessonState::Withdrawn, Some(plan)) => {
-                steps.new.push(new(class, (lesson.slot, lesson.attempt + 1), plan));
+                steps.new.push(new(class, (lesson.slot, lesson.attempt + 1), plan, Some(lesson.session_id)));
             }
             (LessonState::Planned | LessonState::Withdrawn, _) => {}
         }
     }
-    steps.new.extend(wanted.into_iter().map(|(slot, plan)| new(class, (slot, 0), plan)));
+    steps.new.extend(wanted.into_iter().map(|(slot, plan)| new(class, (slot, 0), plan, None)));
     steps.keep_sessions();
     steps.new.extend(tried_again);
     steps
 }
 
 impl Steps {
-    /// What the schedule has at another time of the same day is the same lesson: its session moves, with what was said of it.
+    /// What the schedule has a little earlier or later on the same day is the same lesson: its session moves, with what was
+    /// said of it.
     fn keep_sessions(&mut self) {
         let (gone, withheld): (Vec<_>, Vec<_>) =
             self.withdrawn.drain(..).partition(|lesson| lesson.state == LessonState::Planned);
         self.withdrawn = withheld;
         for lesson in gone {
-            match self.new.iter().position(|new| new.slot.date == lesson.slot.date) {
-                Some(place) => {
+            let distance = |new: &NewLesson| (new.plan.starts_at - lesson.plan.starts_at).abs();
+            let is_same = |new: &NewLesson| new.slot.date == lesson.slot.date && distance(new) <= SHIFTED_BY;
+            let shifted = self.new.iter().enumerate().filter(|(_, new)| is_same(new));
+            match shifted.min_by_key(|(_, new)| distance(new)) {
+                Some((place, _)) => {
                     let NewLesson { slot, attempt, plan, .. } = self.new.remove(place);
                     self.changed.push(Moved { lesson, slot, attempt, plan });
                 }
@@ -106,8 +115,13 @@ impl Steps {
     }
 }
 
-fn new(class: ClassId, (slot, attempt): (Slot, i32), plan: LessonPlan) -> NewLesson {
-    NewLesson { slot, session_id: session_id(class, slot, attempt), attempt, plan }
+fn new(
+    class: ClassId,
+    (slot, attempt): (Slot, i32),
+    plan: LessonPlan,
+    before: Option<SessionId>,
+) -> NewLesson {
+    NewLesson { slot, session_id: session_id(class, slot, attempt), attempt, plan, before }
 }
 
 fn plan_of(lesson: &Lesson, room: Option<&str>) -> LessonPlan {

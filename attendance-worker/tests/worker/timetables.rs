@@ -158,6 +158,13 @@ async fn what_was_said_of_a_lesson_stays_when_the_schedule_shifts_it() -> Result
     let again = hours(&school, school.class).await?;
     assert_eq!(again.len(), 2);
     assert!(again.values().all(|id| !before.values().any(|known| known == id)));
+    let carried = school.rows(again[&13]).await?;
+    let [record] = &carried[..] else { panic!("{carried:?}") };
+    assert_eq!(
+        (record.status, record.reason.as_deref()),
+        (AttendanceStatus::Excused, Some("at the dentist"))
+    );
+    assert_eq!(record.decided_by.as_ref().map(|by| by.id), Some(school.teacher));
     Ok(())
 }
 

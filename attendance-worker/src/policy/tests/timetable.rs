@@ -149,6 +149,18 @@ fn a_lesson_at_another_time_of_the_same_day_keeps_its_session() {
     let [moved] = &changed[..] else { panic!("{changed:?}") };
     assert_eq!((&moved.lesson, moved.slot, moved.attempt), (&before, wanted[0].slot, 0));
     assert_eq!((withdrawn, new.len()), (vec![], 1), "the other day's is new");
+    // The nearest is the same lesson, and what is far away is none.
+    let at_hour = |hours: u32| {
+        let (lesson, starts) = (lesson(1, 1, "R"), NaiveTime::from_hms_opt(9 + hours, 0, 0).unwrap());
+        let starts_at = lesson.starts_at + TimeDelta::hours(hours.into());
+        Lesson { slot: Slot { starts, ..lesson.slot }, starts_at, ..lesson }
+    };
+    for (hours, kept) in [(vec![2, 1], Some(1)), (vec![3, 2], Some(2)), (vec![3], None)] {
+        let wanted: Vec<_> = hours.iter().map(|hours| at_hour(*hours)).collect();
+        let changed = steps(CLASS, (&wanted, None), vec![before.clone()], now()).changed;
+        let slots: Vec<_> = changed.iter().map(|moved| moved.slot).collect();
+        assert_eq!(slots, kept.map(|hours| at_hour(hours).slot).into_iter().collect::<Vec<_>>(), "{hours:?}");
+    }
     // What was withheld was no session, and what is withheld is another lesson.
     let withheld = known(1, LessonState::Withheld(OTHER), None);
     let Steps { withdrawn, changed, new } = steps(CLASS, (&wanted[..1], None), vec![withheld.clone()], now());
@@ -174,7 +186,7 @@ fn carried_out(known: Vec<KnownLesson>, steps: Steps) -> Vec<KnownLesson> {
         let kept = KnownLesson { slot, state: LessonState::Planned, attempt, session_id, session, plan };
         gone.into_iter().chain([kept])
     });
-    let new = steps.new.into_iter().map(|NewLesson { slot, session_id, attempt, plan }| {
+    let new = steps.new.into_iter().map(|NewLesson { slot, session_id, attempt, plan, .. }| {
         let session = Some((SessionState::Scheduled, plan.clone()));
         KnownLesson { slot, state: LessonState::Planned, attempt, session_id, session, plan }
     });
