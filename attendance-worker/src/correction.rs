@@ -8,6 +8,7 @@ use crate::{
     policy::{
         evidence::stands,
         fusion,
+        session::is_held_afterwards,
         word::{BadWord, accept, read_words},
     },
     records::{self, Cause, Change},
@@ -124,8 +125,7 @@ impl Command<'_> {
         Ok((Answer::Marks(MarksAnswer { session_id, records: answered.collect() }), facts))
     }
 
-    /// The session, and whether it is held by being marked: nobody opened it, its time is over, and now somebody has a list of
-    /// who was there. Then it took place as planned.
+    /// The session, and whether it is held by being marked, from a list of who was there. Then it is open, for this transaction.
     async fn to_be_marked(
         &self,
         tx: &mut PgConnection,
@@ -136,12 +136,12 @@ impl Command<'_> {
         if session.state == SessionState::Cancelled {
             return Err(refuse(Code::Conflict, "The session is cancelled.", json!({ "sessionId": id })));
         }
-        let is_over = session.started_at.is_none() && self.request.requested_at >= session.ends_at;
+        let is_held = |session: &Session| is_held_afterwards(session, self.request.requested_at);
         let says_who_was_there = words.iter().any(|word| word.status != AttendanceStatus::Excused);
-        if !is_over || !says_who_was_there {
+        if !is_held(&session) || !says_who_was_there {
             return Ok((session, false));
         }
-        let session = sessions::lock(tx, id).await?.filter(|session| session.started_at.is_none());
+        let session = sessions::lock(tx, id).await?.filter(is_held);
         let session = session.ok_or(WorkError::Crossed)?;
         sessions::start(tx, id, session.starts_at).await?;
         let started_at = Some(session.starts_at);

@@ -180,6 +180,13 @@ pub fn rotate(session: &Session, at: DateTime<Utc>) -> Result<DateTime<Utc>, Ill
     before_end(session, at)
 }
 
+/// Whether a session is held by what is said at `at` of who was there: nobody opened it, and its time is over, so that it can
+/// only have taken place as planned.
+pub fn is_held_afterwards(session: &Session, at: DateTime<Utc>) -> bool {
+    let was_never_opened = matches!(session.state, SessionState::Scheduled | SessionState::Pending);
+    was_never_opened && at >= session.ends_at
+}
+
 fn before_end(session: &Session, at: DateTime<Utc>) -> Result<DateTime<Utc>, IllegalMove> {
     if at < session.ends_at { Ok(at) } else { Err(IllegalMove::Over) }
 }
@@ -199,7 +206,7 @@ pub fn end(session: &Session, at: DateTime<Utc>) -> Result<DateTime<Utc>, Illega
     if at < opened_at {
         return Err(IllegalMove::Unopened);
     }
-    Ok(at.min(session.ends_at).max(opened_at))
+    Ok(at.min(session.ends_at))
 }
 
 /// The span in which evidence counts, its end not included; `None` when the session has not begun. An open session ends

@@ -111,17 +111,23 @@ async fn a_session_that_cannot_be_ended_keeps_no_other_open() -> Result<()> {
     Ok(worker.stop(SOON).await?)
 }
 
-#[tokio::test]
-async fn a_session_ends_when_the_scans_from_before_its_end_are_decided() -> Result<()> {
-    let school = School::open(2).await?;
-    let worker = school.work();
-    let session = school.lesson().await?;
+/// A scan of the first student that cannot be recorded, in a session that is over by now.
+async fn scan_in_vain(school: &School, session: SessionId) -> Result<Obstacle> {
     let token = school.token(session, 10).await?;
     let obstacle = Obstacle::put(&school.pool, ("INSERT", "attendance"), "NEW.scan_id IS NOT NULL").await;
     school.clock.set(at(3_599));
     let scan = school.scan_of(school.students[0], token, 20);
     school.publish_scan(&scan, &scan.scan_id.to_string()).await?;
     school.clock.set(at(3_600 + 10));
+    Ok(obstacle)
+}
+
+#[tokio::test]
+async fn a_session_ends_when_the_scans_from_before_its_end_are_decided() -> Result<()> {
+    let school = School::open(2).await?;
+    let worker = school.work();
+    let session = school.lesson().await?;
+    let obstacle = scan_in_vain(&school, session).await?;
     eventually("the scan to be taken up", SOON, || async {
         let state = school.bus.consumer(Stream::Scans, consumer::SCANS).await.ok()??;
         (state.in_flight > 0).then_some(())
@@ -144,12 +150,7 @@ async fn a_scan_that_cannot_be_decided_keeps_no_session_open_for_ever() -> Resul
     let school = School::open(1).await?;
     let worker = school.work();
     let session = school.lesson().await?;
-    let token = school.token(session, 10).await?;
-    let obstacle = Obstacle::put(&school.pool, ("INSERT", "attendance"), "NEW.scan_id IS NOT NULL").await;
-    school.clock.set(at(3_599));
-    let scan = school.scan_of(school.students[0], token, 20);
-    school.publish_scan(&scan, &scan.scan_id.to_string()).await?;
-    school.clock.set(at(3_600 + 10));
+    let obstacle = scan_in_vain(&school, session).await?;
     all_timers(&school).await?;
     assert_eq!(state(&school, session).await?, SessionState::Active);
     school.clock.advance(TimeDelta::minutes(11));

@@ -1,7 +1,7 @@
 use super::{
     super::session::{
-        CODE_OVERLAP, IllegalMove, Move, NotReopened, check_plan, code_ttl, end, following_code, next_state,
-        reopen, rotate, span, start,
+        CODE_OVERLAP, IllegalMove, Move, NotReopened, check_plan, code_ttl, end, following_code,
+        is_held_afterwards, next_state, reopen, rotate, span, start,
     },
     *,
 };
@@ -90,6 +90,16 @@ fn a_session_opens_before_its_planned_end_only() {
     assert_eq!(start(&planned, at(3_599)), Ok(at(3_599)));
     assert_eq!(start(&planned, at(3_600)), Err(IllegalMove::Over));
     assert_eq!(rotate(&session(), at(3_600)), Err(IllegalMove::Over));
+}
+
+#[test]
+fn what_nobody_opened_is_held_by_what_is_said_of_it_once_its_time_is_over() {
+    let planned = |state| Session { started_at: None, state, ..session() };
+    for state in SessionState::ALL.iter().copied() {
+        let may_be = matches!(state, SessionState::Scheduled | SessionState::Pending);
+        assert_eq!(is_held_afterwards(&planned(state), at(3_600)), may_be, "{state}");
+        assert!(!is_held_afterwards(&planned(state), at(3_599)), "{state} and not over");
+    }
 }
 
 #[test]
